@@ -1,0 +1,322 @@
+"""The variational autoencoder: q(z|x) and p(x|z) are neural networks, trained together on the evidence lower bound.
+
+    ELBO(x) = E_q log p(x|z) − KL(q(z|x) ‖ p(z))  ≤  log p(x)        [EL.1]
+
+Source: Kingma and Welling 2014. All numbers are nats per example.
+"""
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .distributions import Bernoulli, DiagonalGaussian, DiagonalGaussianLikelihood, IsotropicGaussian, StandardNormal
+from .estimator import GradientEstimator
+from .mlp import mlp_backward, mlp_forward
+from .ops import ACTIVATIONS, log_sum_exp
+from .params import stack, stack_shapes, views
+from .validation import check_bool, check_choice, check_int, check_matrix, check_number, check_rng, check_unit_interval
+
+PRIOR = StandardNormal()
+POSTERIORS = {"diagonal": DiagonalGaussian}
+LIKELIHOODS = {"gaussian": IsotropicGaussian, "bernoulli": Bernoulli, "gaussian_diagonal": DiagonalGaussianLikelihood}
+
+
+class Params(NamedTuple):
+    """Named views of θ (or of its gradient): lists of layers (W, b), and what the likelihood owns (one log σ², or nothing)."""
+    encoder: list
+    decoder: list
+    likelihood: tuple
+
+
+class Trace(NamedTuple):
+    """What a forward pass computes, in the lecture's symbols; `encoder` and `decoder` hold the activations of every layer."""
+    x: np.ndarray
+    encoder: list
+    eps: np.ndarray
+    z: np.ndarray
+    decoder: list
+
+    @property
+    def encoded(self):
+        """The encoder's output, (B, 2K): [mu | logvar] of q(z|x)."""
+        return self.encoder[-1]
+
+    @property
+    def mu(self):
+        """The mean of q(z|x), (B, K)."""
+        return self.encoded[:, :self.z.shape[1]]
+
+    @property
+    def logvar(self):
+        """The log-variance of q(z|x), (B, K)."""
+        return self.encoded[:, self.z.shape[1]:]
+
+    @property
+    def out(self):
+        """The decoder's output: logits, means, or [mean | logvar]."""
+        return self.decoder[-1]
+
+
+class Derivatives(NamedTuple):
+    """What a backward pass computes on its way: the loss differentiated by the decoder's output and, for each stack, by its input
+    (the decoder's is dz) and by every pre-activation."""
+    out: np.ndarray
+    encoder: list
+    decoder: list
+
+
+class VAE(GradientEstimator):
+    """Maximise the mean over rows of the ELBO, one draw of z for each row and step, by minibatches.   [EL.1, EL.2, RP.1, OP.1, OP.2]
+
+    Encoder: D → hidden → q(z|x). Decoder: K → hidden reversed → p(x|z). `activation` follows every layer but the last of each.
+
+    n_components : K, the number of latent dimensions
+    hidden       : widths of the encoder's hidden layers, mirrored in the decoder
+    activation   : "identity", "tanh", "sigmoid", "relu", "elu", "softplus"
+    posterior    : "diagonal", q = N(mu, diag exp(logvar))
+    likelihood   : "gaussian" (one σ), "bernoulli" (for x of 0 and 1), "gaussian_diagonal" (a variance of the network's for each x_d)
+    sd           : σ of likelihood="gaussian"; None learns it
+    beta         : weight of the KL term in the training loss; only β = 1 trains on the bound itself   (Higgins et al. 2017)
+    binarize     : take grey levels in [0, 1] as probabilities: a fresh binary x for every batch and every evaluation
+    optimizer, learning_rate : a name ("sgd", "momentum", "nesterov", "rmsprop", "adam") and its rate (None: the optimiser's own
+                   default), or an object of `tinyvae.optim`
+    batch_size, n_epochs, random_state, verbose, callback : callback(model) is called after every epoch and stops training by
+                   returning True; verbose=1 shows a progress bar
+    dtype        : None (float32 data is trained in float32, all else in float64), "float32" or "float64"
+    input_scale  : factor for every batch of X, such as 1/255 for uint8 images
+
+    After `fit`: theta_, parameters_, history_ ({"loss", "reconstruction", "kl"}, means for each epoch, loss = reconstruction + β kl,
+    reconstruction = −E_q log p(x|z)), n_iter_, n_features_in_.
+
+    Evaluation draws the same noise for every row, so that a row's number does not depend on its neighbours or on its place.
+    """
+
+    def __init__(self, n_components=2, *, hidden=(64,), activation="relu", posterior="diagonal", likelihood="gaussian", sd=None,
+                 beta=1.0, binarize=False, optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50, random_state=None,
+                 dtype=None, input_scale=1.0, verbose=0, callback=None):
+        self.n_components = n_components
+        self.hidden = hidden
+        self.activation = activation
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.sd = sd
+        self.beta = beta
+        self.binarize = binarize
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.random_state = random_state
+        self.dtype = dtype
+        self.input_scale = input_scale
+        self.verbose = verbose
+        self.callback = callback
+
+    # ---- the mathematics ---------------------------------------------------------------------------------------------
+
+    def params(self, theta=None):
+        """Named views of theta (None: of theta_), a vector of any dtype."""
+        theta = self.theta_ if theta is None else theta
+        named = views(theta, self._shapes(self.n_features_in_))
+        own = tuple(named[f"likelihood.{name}"] for name in self._likelihood.own_shapes)
+        fixed = tuple(value.astype(theta.dtype) for value in self._likelihood.fixed)
+        return Params(stack(named, "encoder"), stack(named, "decoder"), own + fixed)
+
+    def forward(self, P, x, eps, out=None):
+        """Encode, draw, decode.   [RP.1]
+
+        x (B, D), eps (B, K) drawn from N(0, I)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
+        """
+        encoder = mlp_forward(P.encoder, self._activations, x, out=out and out.encoder)
+        z = self._posterior.draw(encoder[-1], eps)                                 # z = mu + exp(logvar / 2) eps
+        decoder = mlp_forward(P.decoder, self._activations, z, out=out and out.decoder)
+        return Trace(x, encoder, eps, z, decoder)
+
+    def bound_terms(self, P, t):
+        """(log p(x|z), KL(q ‖ p(z))), each (B,): the ELBO's one-draw estimate is their difference.   [EL.1, EL.2, EL.3]"""
+        return self._likelihood.log_prob(t.x, t.out, *P.likelihood), self._posterior.kl(t.encoded)
+
+    def mean_loss(self, P, t):
+        """The mean over rows of −log p(x|z) + β KL, the number that training minimises."""
+        log_px_z, kl = self.bound_terms(P, t)
+        return np.mean(self.beta * kl - log_px_z)
+
+    def backward(self, P, t, G, out=None):
+        """The gradient of `mean_loss` by every parameter, into G, which is overwritten.   [OP.1, RP.2]
+
+        Returns Derivatives; `out`, an earlier one of the same shapes, is overwritten.
+        """
+        w = np.full(len(t.x), 1 / len(t.x), t.x.dtype)                             # the weight of each row: here the mean enters, once
+        d_out = self._likelihood.log_prob_d(t.x, t.out, -w, *P.likelihood, d_out=out and out.out)
+        if self._likelihood.own_shapes:
+            self._likelihood.log_prob_dparams(t.x, t.out, -w, *P.likelihood, *G.likelihood)
+        d_decoder = mlp_backward(P.decoder, self._activations, t.decoder, d_out, G.decoder, need_dx=True, out=out and out.decoder)
+        dz = d_decoder[0]
+        d_encoded = self._posterior.draw_d(dz, t.encoded, t.eps) + self._posterior.kl_d(t.encoded, self.beta * w)   # two paths meet
+        d_encoder = mlp_backward(P.encoder, self._activations, t.encoder, d_encoded, G.encoder, need_dx=False, out=out and out.encoder)
+        return Derivatives(d_out, d_encoder, d_decoder)
+
+    def loss_and_grad(self, X, eps):
+        """`mean_loss` over the rows of X with the noise eps (N, K) frozen, nats per example, and its flat gradient, at theta_."""
+        X = self._check_input(X)
+        self._check_data(X)
+        eps = check_matrix("eps", eps, self.n_components, type(self).__name__).astype(self.theta_.dtype)
+        if len(eps) != len(X):
+            raise ValueError(f"eps must have a row for each row of X: expected {len(X)}, got {len(eps)}")
+        P, grad = self.params(), np.empty_like(self.theta_)
+        t = self.forward(P, self._rows(X, slice(None)), eps)
+        self.backward(P, t, self.params(grad))
+        return float(self.mean_loss(P, t)), grad
+
+    # ---- the bound and the likelihood --------------------------------------------------------------------------------
+
+    def elbo(self, X, n_samples=100, random_state=None):
+        """The ELBO of every row: log p(x|z) averaged over draws of z, less the exact KL.   [EL.1]
+
+        X (N, D)   returns (N,), nats. random_state (None: the model's own) draws the noise, the same for every row.
+        """
+        return -np.subtract(*self.elbo_terms(X, n_samples, random_state)[::-1])
+
+    def elbo_terms(self, X, n_samples=100, random_state=None):
+        """The two terms of `elbo`, E_q log p(x|z) and KL(q ‖ p(z)).   [EL.2, EL.3]        X (N, D)   returns two arrays (N,), nats"""
+        P = self.params()
+        parts = [(np.mean(log_px_z, axis=0), self._posterior.kl(encoded).astype(np.float64))
+                 for encoded, log_px_z, _ in self._draws(P, X, n_samples, random_state)]
+        return tuple(np.concatenate(part) for part in zip(*parts))
+
+    def log_likelihood(self, X, n_samples=100, random_state=None):
+        """log p(x) of every row by importance sampling with q as the proposal.   [CV.1]
+
+            log 1/S Σ_s p(x|z_s) p(z_s) / q(z_s|x),   z_s ~ q(z|x)
+
+        X (N, D), n_samples S   returns (N,), nats: below log p(x) in expectation, and closer to it the larger S is.
+        random_state (None: the model's own) draws the noise, the same for every row. Source: Burda, Grosse and Salakhutdinov 2016.
+        """
+        P = self.params()
+        draws = self._draws(P, X, n_samples, random_state)
+        return np.concatenate([log_sum_exp(log_px_z + log_ratio, axis=0) - np.log(n_samples) for _, log_px_z, log_ratio in draws])
+
+    def _draws(self, P, X, n_samples, random_state):
+        """For X some rows at a time: the encoder's output, and log p(x|z) and log p(z) − log q(z|x) of every draw, (S, B) in float64."""
+        X = self._check_input(X)
+        self._check_data(X)
+        check_int("n_samples", n_samples)
+        rng = check_rng(self.random_state if random_state is None else random_state)
+        threshold = rng.random(X.shape[1])
+        noise = rng.standard_normal((n_samples, self.n_components)).astype(self.theta_.dtype)
+        for x in self._chunks(X):
+            if self.binarize:
+                x = (threshold < x).astype(x.dtype)
+            encoded = mlp_forward(P.encoder, self._activations, x)[-1]
+            at_once = max(1, 4096 // len(x))
+            blocks = [self._draws_of_rows(P, x, encoded, noise[s:s + at_once]) for s in range(0, n_samples, at_once)]
+            yield encoded, *(np.concatenate(block) for block in zip(*blocks))
+
+    def _draws_of_rows(self, P, x, encoded, noise):
+        """Samples and rows are one axis of S · B rows inside; both results are (S, B)."""
+        S, B = len(noise), len(x)
+        encoded, eps = np.tile(encoded, (S, 1)), np.repeat(noise, B, axis=0)
+        z = self._posterior.draw(encoded, eps)
+        out = mlp_forward(P.decoder, self._activations, z)[-1]
+        log_px_z = self._likelihood.log_prob(np.tile(x, (S, 1)), out, *P.likelihood)
+        log_ratio = PRIOR.log_prob(z) - self._posterior.log_prob(z, encoded)
+        return log_px_z.reshape(S, B).astype(np.float64), log_ratio.reshape(S, B).astype(np.float64)
+
+    # ---- the face ----------------------------------------------------------------------------------------------------
+
+    def encode(self, X):
+        """Mean and variance of q(z|x) for every row.        X (N, D)   returns two arrays (N, K)"""
+        X = self._check_input(X)
+        P = self.params()
+        parts = [self._posterior.mean_and_variance(mlp_forward(P.encoder, self._activations, x)[-1]) for x in self._chunks(X)]
+        return tuple(np.concatenate(part) for part in zip(*parts))
+
+    def transform(self, X):
+        """The mean of q(z|x), which is deterministic.        X (N, D)   returns (N, K)"""
+        return self.encode(X)[0]
+
+    def inverse_transform(self, Z):
+        """E[x|z] of every row, in the units of X · input_scale.        Z (N, K)   returns (N, D)"""
+        self._check_fitted()
+        Z = check_matrix("Z", Z, self.n_components, type(self).__name__).astype(self.theta_.dtype)
+        P = self.params()
+        return self._likelihood.mean(mlp_forward(P.decoder, self._activations, Z)[-1], *P.likelihood)
+
+    def reconstruct(self, X):
+        """E[x|z] at the posterior mean of every row.        X (N, D)   returns (N, D)"""
+        return self.inverse_transform(self.transform(X))
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw z ~ N(0, I), then x ~ p(x|z).   [LV.1, GM.1]        returns (n_samples, D); `inverse_transform` of z is E[x|z] instead"""
+        self._check_fitted()
+        check_int("n_samples", n_samples)
+        rng = check_rng(self.random_state if random_state is None else random_state)
+        P = self.params()
+        z = PRIOR.sample(n_samples, self.n_components, rng, self.theta_.dtype)
+        return self._likelihood.sample(mlp_forward(P.decoder, self._activations, z)[-1], rng, *P.likelihood)
+
+    def score_samples(self, X):
+        """`log_likelihood` with its default number of draws: (N,), nats."""
+        return self.log_likelihood(X)
+
+    def score(self, X, y=None):
+        """The mean of `score_samples`: nats per example, higher is better; y is ignored."""
+        return float(np.mean(self.score_samples(X)))
+
+    # ---- what GradientEstimator asks for -------------------------------------------------------------------------------
+
+    @property
+    def _posterior(self):
+        return POSTERIORS[self.posterior]()
+
+    @property
+    def _likelihood(self):
+        kind = LIKELIHOODS[self.likelihood]
+        return kind(self.sd) if kind is IsotropicGaussian else kind()
+
+    @property
+    def _activations(self):
+        return (ACTIVATIONS[self.activation],) * len(self.hidden) + (ACTIVATIONS["identity"],)
+
+    def _shapes(self, n_features):
+        K = self.n_components
+        return {**stack_shapes("encoder", (n_features, *self.hidden, self._posterior.n_outputs(K))),
+                **stack_shapes("decoder", (K, *self.hidden[::-1], self._likelihood.n_outputs(n_features))),
+                **{f"likelihood.{name}": shape for name, shape in self._likelihood.own_shapes.items()}}
+
+    def _step(self, P, G, x, rng, memory):
+        if self.binarize:
+            memory["threshold"] = rng.random(x.shape, x.dtype, out=memory.get("threshold"))
+            np.less(memory["threshold"], x, out=x)
+        eps = rng.standard_normal((len(x), self.n_components), x.dtype)
+        t = memory["trace"] = self.forward(P, x, eps, out=memory.get("trace"))
+        memory["derivatives"] = self.backward(P, t, G, out=memory.get("derivatives"))
+        log_px_z, kl = self.bound_terms(P, t)
+        reconstruction, kl = -np.mean(log_px_z), np.mean(kl)
+        return {"loss": reconstruction + self.beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+    def _check_parameters(self):
+        self._check_common_parameters()
+        check_choice("posterior", self.posterior, POSTERIORS)
+        check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        check_number("beta", self.beta, 0)
+        check_bool("binarize", self.binarize)
+        if self.sd is not None:
+            check_number("sd", self.sd, 0, open_low=True)
+            if self.likelihood != "gaussian":
+                raise ValueError(f"sd must be None unless likelihood is 'gaussian', got sd={self.sd} with {self.likelihood!r}")
+        if self.binarize and self.likelihood != "bernoulli":
+            raise ValueError(f"binarize=True needs likelihood='bernoulli', got {self.likelihood!r}")
+
+    def _check_data(self, X):
+        if self.likelihood != "bernoulli":
+            return
+        check_unit_interval("X", X, self.input_scale)
+        if not self.binarize and not getattr(self, "_warned", False) and not _is_binary(X, self.input_scale):
+            self._warned = True
+            warnings.warn("X holds grey levels between 0 and 1: the Bernoulli loss is then a surrogate, not a likelihood, and the ELBO "
+                          "bounds nothing. Pass binarize=True to draw binary x with these probabilities.", stacklevel=3)
+
+
+def _is_binary(X, scale):
+    return all(np.all((x == 0) | (x * scale == 1)) for x in np.array_split(X, max(1, len(X) // 1024)))

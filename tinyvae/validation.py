@@ -1,0 +1,118 @@
+"""What is refused at every public door, and in which words.
+
+Each function returns the value in the form that the caller computes with, or raises before anything has changed. The message
+names the argument, says what was expected and what came.
+"""
+import numbers
+
+import numpy as np
+
+
+def check_rng(random_state):
+    """The Generator that `random_state` stands for.
+
+    None gives fresh entropy, an int a seed; a Generator is used as it is (and advances); a RandomState lends its bit generator's
+    next numbers as a seed, so that it advances too.
+    """
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31, size=4))
+    if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
+        if random_state < 0:
+            raise ValueError(f"random_state must be a non-negative integer, got {random_state}")
+        return np.random.default_rng(int(random_state))
+    raise TypeError("random_state must be None, an integer, a numpy Generator or a RandomState, "
+                    f"got {_describe(random_state)}")
+
+
+def check_int(name, value, minimum=1):
+    """`value` as an int of at least `minimum`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {_describe(value)}")
+    if value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_number(name, value, low=-np.inf, high=np.inf, open_low=False, open_high=False):
+    """`value` as a finite float between `low` and `high`; the ends belong to the range unless they are open."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {_describe(value)}")
+    too_low = value <= low if open_low else value < low
+    too_high = value >= high if open_high else value > high
+    if not np.isfinite(value) or too_low or too_high:
+        interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        raise ValueError(f"{name} must be a finite number in {interval}, got {value}")
+    return float(value)
+
+
+def check_bool(name, value):
+    """`value` as a bool; 0, 1 and words are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {_describe(value)}")
+    return bool(value)
+
+
+def check_choice(name, value, choices):
+    """`value`, one of the names in `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_matrix(name, X, n_columns=None, owner="this model", min_rows=1):
+    """`X` as a finite 2-D array of numbers, in the dtype in which it came (lists become float64).
+
+    Integers stay integers, so that a set of uint8 images is never converted whole. Raises TypeError for sparse, object, string and
+    complex arrays, ValueError for other ranks, no rows or columns, NaN, infinity, and for a width other than `n_columns`.
+    """
+    if hasattr(X, "toarray"):
+        raise TypeError(f"{name}: a sparse matrix was passed, but dense data is required; use {name}.toarray()")
+    X = np.asarray(X)
+    if X.dtype.kind == "c":
+        raise ValueError(f"{name}: Complex data not supported; expected real numbers, got {X.dtype}")
+    if X.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected an array of real numbers, got dtype {X.dtype}; convert it with "
+                        f"{name}.astype(float). (An argument must be a string or a number to be converted.)")
+    if X.ndim != 2:
+        raise ValueError(f"{name}: Expected 2D array with a row for each example, got {X.ndim}D array of shape {X.shape}. "
+                         f"Reshape your data: {name}.reshape(1, -1) for one example, {name}.reshape(-1, 1) for one feature")
+    if X.shape[0] < min_rows:
+        raise ValueError(f"Found array with {X.shape[0]} sample(s) (shape={X.shape}) while a minimum of {min_rows} is "
+                         f"required: {name} must have at least {min_rows} row(s)")
+    if X.shape[1] == 0:
+        raise ValueError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required: {name} has no "
+                         "columns")
+    if n_columns is not None and X.shape[1] != n_columns:
+        raise ValueError(f"{name} has {X.shape[1]} features, but {owner} is expecting {n_columns} features as input")
+    if X.dtype.kind == "f":
+        _refuse_not_finite(name, X)
+    return X
+
+
+def check_unit_interval(name, X, scale=1.0):
+    """Refuse targets of a Bernoulli law outside [0, 1], where they are X times `scale`."""
+    low, high = float(np.min(X)) * scale, float(np.max(X)) * scale
+    if low < 0 or high > 1 + 1e-6:
+        raise ValueError(f"{name} must lie in [0, 1] for a Bernoulli likelihood, got values from {low:g} to {high:g} (after input_scale = "
+                         f"{scale:g}). Rescale it, pass input_scale=1/255 for uint8 images, or choose a Gaussian likelihood")
+
+
+def _refuse_not_finite(name, X):
+    """The sum is not finite if an entry is not; only then, or when the sum itself overflowed, are the entries looked at."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(X)):
+            return
+    bad = ~np.isfinite(X)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(f"{name} contains NaN or infinity (first at row {row}, column {column}: {X[row, column]}); "
+                         "expected finite numbers only")
+
+
+def _describe(value):
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
