@@ -1,6 +1,6 @@
 """tinyvae: autoencoders and variational autoencoders from scratch, every gradient by hand and proved.
 
-Names are loaded when they are first used (PEP 562), so that importing the package costs little more than importing NumPy.
+Names are loaded when they are first used (PEP 562): importing the package costs little more than importing NumPy.
 """
 import importlib
 

@@ -20,8 +20,9 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    "squared":   Loss(squared_error, squared_error_dy, identity),                                        # [AE.2]
-    "bernoulli": Loss(lambda x, out: -Bernoulli().log_prob(x, out), lambda x, out, w: Bernoulli().log_prob_d(x, out, -w), sigmoid),
+    "squared": Loss(squared_error, squared_error_dy, identity),                                               # [AE.2]
+    "bernoulli": Loss(lambda x, out: -Bernoulli().log_prob(x, out),
+                      lambda x, out, w: Bernoulli().log_prob_d(x, out, -w), sigmoid),
 }
 
 
@@ -49,7 +50,8 @@ class Trace(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """What a backward pass computes on its way: dh and, for each stack, the derivatives by its input and pre-activations."""
+    """What a backward pass computes on its way: for each stack the loss differentiated by its input (the decoder's is
+    dh) and by every pre-activation."""
     encoder: list
     decoder: list
 
@@ -57,28 +59,23 @@ class Derivatives(NamedTuple):
 class Autoencoder(GradientEstimator):
     """Minimise the mean over rows of L(x, g(f(x))) by minibatches.   [AE.1, AE.2, NL.1, NL.2]
 
-    Encoder: D → hidden → n_components, every layer followed by `activation`. Decoder: the mirror image, `activation` between its
-    layers and `output_activation` at its end.
+    Encoder: D → hidden → n_components, every layer followed by `activation`. Decoder: the mirror image, `activation`
+    between its layers and `output_activation` at its end.
 
     n_components : width K of the code h
     hidden       : widths between data and code, () for a single layer
     activation   : "identity", "tanh", "sigmoid", "relu", "elu", "softplus"
     tied         : the decoder uses the encoder's matrices, transposed: f(x) = φ(x W + b), g(h) = φ(h Wᵀ + c)   [NL.1]
-    loss         : "squared", ‖x − x̂‖², or "bernoulli", the cross-entropy of logits with x in [0, 1], in nats per example
+    loss         : "squared", ‖x − x̂‖², or "bernoulli", the cross-entropy of logits with x in [0, 1], nats per example
     output_activation : as `activation`; "identity" with loss="bernoulli", which applies the sigmoid itself
-    optimizer, learning_rate : a name ("sgd", "momentum", "nesterov", "rmsprop", "adam") and its rate (None: the optimiser's own
-                   default), or an object of `tinyvae.optim`
-    batch_size, n_epochs, random_state, verbose, callback : callback(model) is called after every epoch and stops training by
-                   returning True; verbose=1 shows a progress bar
-    dtype        : None (float32 data is trained in float32, all else in float64), "float32" or "float64"
-    input_scale  : factor for every batch of X, such as 1/255 for uint8 images
+    optimizer … callback : how it is trained, as in `GradientEstimator`
 
     After `fit`: theta_, parameters_, history_ ({"loss": a mean for each epoch}), n_iter_, n_features_in_.
     """
 
-    def __init__(self, n_components=2, *, hidden=(), activation="tanh", output_activation="identity", tied=False, loss="squared",
-                 optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50, random_state=None, dtype=None, input_scale=1.0,
-                 verbose=0, callback=None):
+    def __init__(self, n_components=2, *, hidden=(), activation="tanh", output_activation="identity", tied=False,
+                 loss="squared", optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50, random_state=None,
+                 dtype=None, input_scale=1.0, verbose=0, callback=None):
         self.n_components = n_components
         self.hidden = hidden
         self.activation = activation
@@ -98,7 +95,7 @@ class Autoencoder(GradientEstimator):
     # ---- the mathematics ---------------------------------------------------------------------------------------------
 
     def params(self, theta=None):
-        """Named views of theta (None: of theta_), a vector of any dtype. Tied: the decoder's W are the encoder's, transposed."""
+        """Named views of theta (None: of theta_), a vector of any dtype. Tied: the decoder's W are the encoder's Wᵀ."""
         named = views(self.theta_ if theta is None else theta, self._shapes(self.n_features_in_))
         encoder = stack(named, "encoder")
         if not self.tied:
@@ -106,7 +103,10 @@ class Autoencoder(GradientEstimator):
         return Params(encoder, [Layer(layer.W.T, named[f"decoder.{i}.b"]) for i, layer in enumerate(reversed(encoder))])
 
     def forward(self, P, x, out=None):
-        """h = f(x), x̂ = g(h).   [AE.1]        x (B, D)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten"""
+        """h = f(x), x̂ = g(h).   [AE.1]
+
+        x (B, D)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
+        """
         encoder = mlp_forward(P.encoder, self._encoder_activations, x, out=out and out.encoder)
         decoder = mlp_forward(P.decoder, self._decoder_activations, encoder[-1], out=out and out.decoder)
         return Trace(x, encoder, decoder)
@@ -120,17 +120,18 @@ class Autoencoder(GradientEstimator):
 
         Returns Derivatives; `out`, an earlier one of the same shapes, is overwritten.
         """
-        w = np.full(len(t.x), 1 / len(t.x), t.x.dtype)                             # the weight of each row: here the mean enters, once
+        w = np.full(len(t.x), 1 / len(t.x), t.x.dtype)        # the weight of each row: here the mean enters, once
         d_out = LOSSES[self.loss].d(t.x, t.out, w)
         G_decoder = G.decoder
         if self.tied:
             G_decoder = [Layer(np.empty(dW.shape, dW.dtype), db) for dW, db in G.decoder]
-        d_decoder = mlp_backward(P.decoder, self._decoder_activations, t.decoder, d_out, G_decoder, need_dx=True, out=out and out.decoder)
-        d_encoder = mlp_backward(P.encoder, self._encoder_activations, t.encoder, d_decoder[0], G.encoder, need_dx=False,
-                                 out=out and out.encoder)
+        d_decoder = mlp_backward(P.decoder, self._decoder_activations, t.decoder, d_out, G_decoder, need_dx=True,
+                                 out=out and out.decoder)
+        d_encoder = mlp_backward(P.encoder, self._encoder_activations, t.encoder, d_decoder[0], G.encoder,
+                                 need_dx=False, out=out and out.encoder)
         if self.tied:
             for (dW, _), (dW_of_decoder, _) in zip(G.encoder, reversed(G_decoder)):
-                dW += dW_of_decoder.T                                              # two paths meet in one W   [NL.1]
+                dW += dW_of_decoder.T                         # two paths meet in one W   [NL.1]
         return Derivatives(d_encoder, d_decoder)
 
     def loss_and_grad(self, X):
@@ -168,12 +169,14 @@ class Autoencoder(GradientEstimator):
         traces = (self.forward(P, x) for x in self._chunks(X))
         return np.concatenate([LOSSES[self.loss].f(t.x, t.out) for t in traces])
 
-    # ---- what GradientEstimator asks for -------------------------------------------------------------------------------
+    # ---- what GradientEstimator asks for -----------------------------------------------------------------------------
 
     def _shapes(self, n_features):
         widths = (n_features, *self.hidden, self.n_components)
-        shapes = {**stack_shapes("encoder", widths), **stack_shapes("decoder", widths[::-1])}
-        return {name: shape for name, shape in shapes.items() if not (self.tied and name.startswith("decoder") and name.endswith("W"))}
+        decoder = stack_shapes("decoder", widths[::-1])
+        if self.tied:
+            decoder = {name: shape for name, shape in decoder.items() if name.endswith("b")}
+        return {**stack_shapes("encoder", widths), **decoder}
 
     @property
     def _encoder_activations(self):
@@ -194,8 +197,8 @@ class Autoencoder(GradientEstimator):
         check_choice("loss", self.loss, LOSSES)
         check_bool("tied", self.tied)
         if self.loss == "bernoulli" and self.output_activation != "identity":
-            raise ValueError("output_activation must be 'identity' with loss='bernoulli', whose sigmoid is in the loss, got "
-                             f"{self.output_activation!r}")
+            raise ValueError("output_activation must be 'identity' with loss='bernoulli', whose sigmoid is in the "
+                             f"loss, got {self.output_activation!r}")
 
     def _check_data(self, X):
         if self.loss == "bernoulli":

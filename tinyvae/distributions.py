@@ -62,7 +62,10 @@ class DiagonalGaussian:
         return mu + np.exp(logvar / 2) * eps
 
     def draw_d(self, dz, out, eps):
-        """dmu = dz,  dlogvar = ½ dz eps exp(logvar / 2); none flows into eps.   [RP.2]        dz (B, K)   returns d_out (B, 2K)"""
+        """dmu = dz,  dlogvar = ½ dz eps exp(logvar / 2); none flows into eps.   [RP.2]
+
+        dz (B, K)   returns d_out (B, 2K)
+        """
         mu, logvar = self.split(out)
         return np.concatenate([dz, dz * eps * np.exp(logvar / 2) / 2], axis=1)
 
@@ -81,7 +84,10 @@ class DiagonalGaussian:
         return w[:, None] * np.concatenate([mu, np.expm1(logvar) / 2], axis=1)
 
     def log_prob(self, z, out):
-        """log q(z|x) = −½ Σ_k ((z − mu)² exp(−logvar) + logvar + log 2π)        z (B, K), out (B, 2K)   returns (B,), nats"""
+        """log q(z|x) = −½ Σ_k ((z − mu)² exp(−logvar) + logvar + log 2π)
+
+        z (B, K), out (B, 2K)   returns (B,), nats
+        """
         mu, logvar = self.split(out)
         r = z - mu
         return -(np.sum(r * r * np.exp(-logvar) + logvar, axis=1) + z.shape[1] * LOG_2PI) / 2
@@ -108,13 +114,16 @@ class DiagonalGaussian:
         return d_out
 
 
-# ---- likelihoods: p(x|z) from the decoder's output ----------------------------------------------------------------------
-# A likelihood may own parameters beyond `out` (one learned σ): `own_shapes` names those that live in θ under "likelihood.", `fixed`
-# holds those that do not. Either way they follow a method's other arguments.
+# ---- likelihoods: p(x|z) from the decoder's output -------------------------------------------------------------------
+# A likelihood may own parameters beyond `out` (one learned σ): `own_shapes` names those that live in θ under
+# "likelihood.", `fixed` holds those that do not. Either way they follow a method's other arguments.
 
 
 class Bernoulli:
-    """p(x|z) = Π_d Bernoulli(x_d; sigmoid(l_d)) with logits out = l, (B, D). x lies in [0, 1] and is a likelihood for 0 and 1 only."""
+    """p(x|z) = Π_d Bernoulli(x_d; sigmoid(l_d)) with logits out = l, (B, D).   [EL.2]
+
+    x may lie anywhere in [0, 1], but only for x of 0 and 1 is this a likelihood.
+    """
     own_shapes = {}
     fixed = ()
 
@@ -123,7 +132,7 @@ class Bernoulli:
         return D
 
     def log_prob(self, x, out):
-        """Σ_d x l − softplus(l), nats a row.   [EL.2]        x, out (B, D)   returns (B,)"""
+        """Σ_d x l − softplus(l)        x, out (B, D)   returns (B,), nats"""
         result = np.empty(len(x), np.result_type(x, out))
         bernoulli_log_prob(x, out, result)
         return result
@@ -143,8 +152,9 @@ class Bernoulli:
         return (rng.random(out.shape, dtype=out.dtype) < sigmoid(out)).astype(out.dtype)
 
     def entropy(self, out):
-        """Σ_d softplus(l) − l sigmoid(l)        returns (B,), nats"""
-        return np.sum(softplus(out) - out * sigmoid(out), axis=1)
+        """Σ_d softplus(l) − l sigmoid(l)        returns (B,), nats. Even in l, and without cancellation at −|l|."""
+        l = np.where(np.real(out) > 0, -out, out)
+        return np.sum(softplus(l) - l * sigmoid(l), axis=1)
 
     def entropy_d(self, out, w):
         """−w l p (1 − p), p = sigmoid(l)        returns (B, D)"""
@@ -152,13 +162,13 @@ class Bernoulli:
         return -w[:, None] * out * p * (1 - p)
 
 
-@compiled
+@compiled("BD BD B")
 def bernoulli_log_prob(x, logits, result):
     """result_b = Σ_d x l − log(1 + e^l)        x, logits (B, D); result (B,) is overwritten"""
     np.sum(x * logits - softplus(logits), axis=1, out=result)
 
 
-@compiled
+@compiled("BD BD B BD")
 def bernoulli_log_prob_d(x, logits, w, d_logits):
     """d_logits = w (x − sigmoid(l))        w (B,); d_logits (B, D) is overwritten"""
     np.multiply(w[:, None], x - sigmoid(logits), out=d_logits)
@@ -179,7 +189,7 @@ class IsotropicGaussian:
         return D
 
     def log_prob(self, x, out, logvar):
-        """−½ (‖x − out‖² / σ² + D log 2πσ²), nats a row        x, out (B, D), logvar (1,)   returns (B,)"""
+        """−½ (‖x − out‖² / σ² + D log 2πσ²)        x, out (B, D), logvar (1,)   returns (B,), nats"""
         return -(squared_error(x, out) * np.exp(-logvar) + x.shape[1] * (logvar + LOG_2PI)) / 2
 
     def log_prob_d(self, x, out, w, logvar, d_out=None):

@@ -1,7 +1,7 @@
 """The scikit-learn-shaped face of every model, without depending on scikit-learn.
 
-`Estimator` holds what any fitted thing needs: parameters by signature, validation, fitted attributes. `GradientEstimator` adds what is
-common to models that learn a flat θ by minibatches.
+`Estimator` holds what any fitted thing needs: parameters by signature, validation, fitted attributes.
+`GradientEstimator` adds what is common to models that learn a flat θ by minibatches.
 """
 import inspect
 
@@ -11,7 +11,7 @@ from . import params
 from .ops import ACTIVATIONS
 from .optim import make_optimizer
 from .train import progress_bar, train
-from .validation import check_choice, check_int, check_matrix, check_number, check_rng
+from .validation import check_choice, check_dtype, check_int, check_matrix, check_number, check_rng
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -39,7 +39,8 @@ class Estimator:
 
     def __repr__(self):
         defaults = inspect.signature(type(self).__init__).parameters
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value is not defaults[name].default]
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items()
+                   if repr(value) != repr(defaults[name].default))
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_is_fitted__(self):
@@ -54,7 +55,7 @@ class Estimator:
 
     def _check_fitted(self):
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit before using it")
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet: call fit before using it")
 
     def _check_input(self, X, name="X"):
         """X for a fitted model: finite numbers, as wide as what it was fitted on."""
@@ -74,19 +75,31 @@ class Estimator:
 class GradientEstimator(Estimator):
     """A model with one flat θ, learned by minibatches.
 
+    All of them take
+    optimizer, learning_rate : a name ("sgd", "momentum", "nesterov", "rmsprop", "adam") and its rate (None: that
+                   optimiser's default), or an object of `tinyvae.optim`, which has a rate of its own
+    batch_size   : rows a step; the last batch of an epoch may be smaller
+    n_epochs     : passes over the data
+    random_state : None, an int, a Generator or a RandomState: initial θ, order of the rows, noise. A generator is used
+                   as it is: whatever else draws from it, such as an evaluation in a callback, changes what follows
+    dtype        : of θ and all results: None (float32 for float32 data, float64 for all other), "float32" or "float64"
+    input_scale  : factor for every batch of X, such as 1/255 for uint8 images, so that data is never converted whole
+    verbose      : 0, or 1 for a progress bar on stderr where that is a terminal
+    callback     : function of the model, called after every epoch; training stops if it returns True itself
+
     A subclass says what its parameters are and what a batch costs:
         _shapes(n_features) → ordered dict from names to shapes
         params(theta=None) → its parameters as named views
-        _step(P, G, x, rng, memory) → dict of numbers, "loss" first; writes G. `memory` is a dict of its own for each batch size, where
-            it may keep arrays for the next step
+        _step(P, G, x, rng, memory) → dict of numbers, "loss" first; writes G. `memory`, a dict of its own for each
+            batch size, is where it may keep arrays for the next step
         _check_parameters(), _check_data(X): refuse what it cannot use, before anything changes
     """
 
     def fit(self, X, y=None):
         """Learn from the rows of X (N, D), afresh; y is ignored. n_epochs=0 only initialises.
 
-        Bad parameters and bad data are refused (ValueError, TypeError) before an earlier fit is touched. A run that diverges raises
-        FloatingPointError; one that is interrupted keeps what it has learned so far. Returns self.
+        Bad parameters and bad data are refused (ValueError, TypeError) before an earlier fit is touched. A run that
+        diverges raises FloatingPointError; one that is interrupted keeps what it has learned so far. Returns self.
         """
         self._check_parameters()
         X = check_matrix("X", X)
@@ -95,7 +108,10 @@ class GradientEstimator(Estimator):
         return self._train(X, self.n_epochs)
 
     def partial_fit(self, X, y=None):
-        """One pass over X in minibatches, from where training stands: parameters, optimiser and generator go on. Returns self."""
+        """One pass over X in minibatches, from where training stands: θ, optimiser and generator go on. Returns self.
+
+        Between passes `set_params(learning_rate=…)` makes a schedule.
+        """
         self._check_parameters()
         fitted = self.__sklearn_is_fitted__()
         X = self._check_input(X) if fitted else check_matrix("X", X)
@@ -111,12 +127,12 @@ class GradientEstimator(Estimator):
         self._rng = rng
         self.history_ = {}
         self.n_iter_ = 0
-        self._optimizer_state = None
+        self._optimizer_type, self._optimizer_state = None, None
 
     def _train(self, X, n_epochs):
         optimizer = make_optimizer(self.optimizer, self.learning_rate)
-        if self._optimizer_state is None:
-            self._optimizer_state = optimizer.start(self.theta_)
+        if type(optimizer) is not self._optimizer_type:
+            self._optimizer_type, self._optimizer_state = type(optimizer), optimizer.start(self.theta_)
         grad = np.empty_like(self.theta_)
         P, G = self.params(), self.params(grad)
         memories = {}
@@ -128,10 +144,11 @@ class GradientEstimator(Estimator):
 
         def after_epoch():
             self.n_iter_ += 1
-            return self.callback is not None and self.callback(self)
+            return self.callback is not None and self.callback(self) is True
 
-        train(step, self.theta_, grad, params.slices(self._shapes(self.n_features_in_)), optimizer, self._optimizer_state, len(X),
-              n_epochs=n_epochs, batch_size=self.batch_size, rng=self._rng, history=self.history_, after_epoch=after_epoch,
+        blocks = params.slices(self._shapes(self.n_features_in_))
+        train(step, self.theta_, grad, blocks, optimizer, self._optimizer_state, len(X), n_epochs=n_epochs,
+              batch_size=self.batch_size, rng=self._rng, history=self.history_, after_epoch=after_epoch,
               progress=progress_bar(self.verbose, type(self).__name__))
         return self
 
@@ -144,6 +161,8 @@ class GradientEstimator(Estimator):
     def _rows(self, X, rows, out=None):
         """These rows of X, times input_scale, in θ's dtype: never a view of X, written into `out` where it is given."""
         dtype = self.theta_.dtype
+        if out is not None and X.dtype == dtype and self.input_scale == 1:
+            return np.take(X, rows, axis=0, out=out, mode="clip")           # "raise" would go through a copy
         return np.multiply(X[rows], dtype.type(self.input_scale), out=out, dtype=dtype, casting="same_kind")
 
     def _chunks(self, X, rows_at_once=1024):
@@ -160,11 +179,11 @@ class GradientEstimator(Estimator):
         check_int("batch_size", self.batch_size)
         check_int("n_epochs", self.n_epochs, minimum=0)
         check_number("input_scale", self.input_scale, 0, open_low=True)
-        check_int("verbose", self.verbose, minimum=0)
+        check_int("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, minimum=0)
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback must be None or a function of the model, got {self.callback!r}")
-        if self.dtype is not None and self.dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(f"dtype must be None, 'float32' or 'float64', got {self.dtype!r}")
+        if self.dtype is not None:
+            check_dtype("dtype", self.dtype)
 
 
 def _as_tuple(name, widths):

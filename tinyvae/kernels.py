@@ -1,24 +1,41 @@
 """Compiled twins: the same names, arguments and formulas as the texts that hand over to them; `ops.compiled` does so.
 
-Nothing is validated here and nothing is allocated but scratch for one row: results go into the arrays that the caller gives. All
-kernels live in this one file, since Numba's cache on disk does not notice an edit in an imported function that a kernel calls.
+Nothing is validated here and nothing is allocated but scratch for one row: results go into the arrays that the caller
+gives. All kernels live in this one file, since Numba's cache on disk does not notice an edit in an imported function.
 """
+import functools
+
 import numba
 import numpy as np
 
 
-def jit(function):
+def jit(function=None, *, sums=False):
     """The one decorator, with all its options.
 
-    - fastmath without "nnan" and "ninf": sums may be reordered, hence vectorised, yet NaN and infinity stay what they are.
+    - fastmath without "nnan" and "ninf": NaN and infinity stay as they are.
+    - sums, "reassoc": a sum along a row may be reordered, which vectorises it. Not elsewhere: it would also turn
+      b v + (1 − b) g² into g² + b (v − g²), which cancels.
     - error_model="numpy": a division by zero gives inf; the check that Python wants there would stop vectorisation.
     - cache: compiled once a machine. Where no cache folder is writable Numba raises at decoration; then without it.
     """
-    options = {"fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"}, "error_model": "numpy"}
+    if function is None:
+        return functools.partial(jit, sums=sums)
+    fastmath = {"nsz", "arcp", "contract", "afn"} | ({"reassoc"} if sums else set())
+    options = {"fastmath": fastmath, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+
+
+@jit
+def bias_relu(a, b):
+    """a = max(a + b, 0); NaN stays        [ops.bias_relu]"""
+    zero = a.dtype.type(0)
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            h = a[i, j] + b[j]
+            a[i, j] = zero if h < zero else h
 
 
 @jit
@@ -48,10 +65,10 @@ def activation_dbias(dh, h, number, da, db):
 
 @jit
 def _exp_of_minus_magnitude(row, poly, power):
-    """e^−|a| = 2^k e^r with k = round(−|a| / ln 2): e^r, |r| ≤ ln(2)/2, into `poly` by its Taylor polynomial, 2^k into `power`.
+    """e^−|a| = 2^k e^r, k = round(−|a| / ln 2), |r| ≤ ln(2)/2: e^r into `poly` by Taylor series, 2^k into `power`.
 
-    There is no vectorised exp to call. 2^k is made by writing k into the bits of the exponent, and a loop that makes both factors
-    vectorises, as does the caller's that multiplies them; one loop with both does not.
+    There is no vectorised exp to call. 2^k is made by writing k into the bits of the exponent. A loop that makes both
+    factors vectorises, as does the caller's that multiplies them; one loop with both does not.
     """
     T = row.dtype.type
     double = row.itemsize == 8
@@ -60,7 +77,7 @@ def _exp_of_minus_magnitude(row, poly, power):
     for j in range(row.size):
         t = max(-abs(row[j]), lowest)
         k = np.floor(t * T(1.4426950408889634) + T(0.5))
-        r = (t - k * T(0.693145751953125)) - k * T(1.4286068203094172e-06)          # ln 2 in two parts: k ln 2 keeps its digits
+        r = (t - k * T(0.693145751953125)) - k * T(1.4286068203094172e-06)     # ln 2 in two parts keeps the digits of r
         q = T(0)
         if double:
             q = T(1 / 6227020800) * r + T(1 / 479001600)
@@ -75,7 +92,7 @@ def _exp_of_minus_magnitude(row, poly, power):
             bits[j] = (np.int32(k) + np.int32(127)) << np.int32(23)
 
 
-@jit
+@jit(sums=True)
 def bernoulli_log_prob(x, logits, result):
     """Σ_d x l − max(l, 0) − log(1 + e^−|l|)        [distributions.bernoulli_log_prob]
 
@@ -121,11 +138,11 @@ def bernoulli_log_prob_d(x, logits, w, d_logits):
 def adam(theta, grad, m, v, t, learning_rate, beta1, beta2, eps):
     """One step of Adam over the flat vector, in a single pass        [optim.adam]"""
     T = theta.dtype.type
-    one, b1, b2, e = T(1), T(beta1), T(beta2), T(eps)
+    b1, c1, b2, c2, e = T(beta1), T(1 - beta1), T(beta2), T(1 - beta2), T(eps)
     rate, scale = T(learning_rate / (1 - beta1 ** t)), T(1 / (1 - beta2 ** t))
     for i in range(theta.size):
-        m[i] = b1 * m[i] + (one - b1) * grad[i]
-        v[i] = b2 * v[i] + (one - b2) * grad[i] * grad[i]
+        m[i] = b1 * m[i] + c1 * grad[i]
+        v[i] = b2 * v[i] + c2 * grad[i] * grad[i]
         theta[i] -= rate * m[i] / (np.sqrt(v[i] * scale) + e)
 
 
@@ -133,9 +150,9 @@ def adam(theta, grad, m, v, t, learning_rate, beta1, beta2, eps):
 def rmsprop(theta, grad, v, learning_rate, decay, eps):
     """One step of RMSProp        [optim.rmsprop]"""
     T = theta.dtype.type
-    one, rate, rho, e = T(1), T(learning_rate), T(decay), T(eps)
+    rate, rho, c, e = T(learning_rate), T(decay), T(1 - decay), T(eps)
     for i in range(theta.size):
-        v[i] = rho * v[i] + (one - rho) * grad[i] * grad[i]
+        v[i] = rho * v[i] + c * grad[i] * grad[i]
         theta[i] -= rate * grad[i] / (np.sqrt(v[i]) + e)
 
 

@@ -2,13 +2,16 @@
 import numpy as np
 
 from .estimator import Estimator
+from .ops import squared_error
 from .validation import check_int, check_matrix
 
 
 def pca_loss(W, x):
-    """‖x − W Wᵀ x‖² of every row: encoder h = Wᵀ x, decoder x̂ = W h.   [PCA.1]        W (D, K), x (B, D)   returns (B,)"""
-    r = x - (x @ W) @ W.T
-    return np.einsum("bd,bd->b", r, r)
+    """‖x − W Wᵀ x‖² of every row: encoder h = Wᵀ x, decoder x̂ = W h.   [PCA.1]
+
+    W (D, K), x (B, D)   returns (B,)
+    """
+    return squared_error(x, (x @ W) @ W.T)
 
 
 def pca_loss_dW(W, x, w):
@@ -26,11 +29,14 @@ def pca_loss_dW(W, x, w):
 
 
 class PCA(Estimator):
-    """The linear autoencoder of least squared error, from a thin singular value decomposition of the centred data.   [PCA.2]
+    """The linear autoencoder of least squared error, from a thin singular value decomposition.   [PCA.2]
 
-    After `fit`: mean_ (D,); components_ (K, D), orthonormal rows, each with its largest entry positive; eigenvalues_ (min(N, D),), those of
-    the covariance 1/N Σ (x − mean)(x − mean)ᵀ, in descending order, so that the mean squared error of reconstruction is the sum of
-    those that are left out; n_features_in_.
+    After `fit`:
+    mean_ (D,)
+    components_ (K, D) : orthonormal rows, each with its largest entry positive; the lecture's W is its transpose
+    eigenvalues_ (min(N, D),) : of the covariance 1/N Σ (x − mean)(x − mean)ᵀ, in descending order; the mean squared
+                   error of reconstruction is the sum of those that are left out
+    n_features_in_
 
     Raises ValueError when n_components exceeds min(N, D).   Source: Eckart and Young 1936; Baldi and Hornik 1989.
     """
@@ -44,7 +50,7 @@ class PCA(Estimator):
         X = check_matrix("X", X, min_rows=2)
         X = X if X.dtype == np.float32 else X.astype(np.float64)
         if K > min(X.shape):
-            raise ValueError(f"n_components must be at most min(N, D) = {min(X.shape)} for X of shape {X.shape}, got {K}")
+            raise ValueError(f"n_components must be at most min(N, D) = {min(X.shape)}, X being {X.shape}, got {K}")
         mean = np.mean(X, axis=0)
         _, singular_values, Vt = np.linalg.svd(X - mean, full_matrices=False)
         components = Vt[:K]

@@ -1,7 +1,7 @@
 """A stack of dense layers of any depth, h_i = φ_i(h_{i−1} W_i + b_i), and its backpropagation.   [NL.2]
 
-`layers` is a list of (W, b), `activations` a list of as many `ops.Activation`. Depth is a loop over the same three formulas. Both
-passes return a list with an entry a layer, which the next call of the same shapes may be given as `out=` to overwrite.
+`layers` is a list of (W, b), `activations` a list of as many `ops.Activation`. Depth is a loop over the same formulas.
+Both passes return a list of arrays, which the next call of the same shapes may be given as `out=` to overwrite.
 """
 import numpy as np
 
@@ -18,14 +18,15 @@ def mlp_forward(layers, activations, x, out=None):
 
 
 def mlp_backward(layers, activations, hs, dy, grads, need_dx, out=None):
-    """[dx, da_1, …, da_L], the derivatives by the input and by every pre-activation; `grads`, a list of (dW, db), is overwritten.   [NL.2]
+    """[dx, da_1, …, da_L], the derivatives by the input and by every pre-activation.   [NL.2]
 
         da = dh φ'(a)      db = Σ_B da      dW = h_inᵀ da      dh_in = da Wᵀ
 
-    hs from `mlp_forward`, dy (B, O_L) by the stack's output; neither is changed. dx is None unless `need_dx`: nobody asks for the
-    derivative by the data, and it would cost as much as the first layer itself.
+    hs from `mlp_forward` and dy (B, O_L), the derivative by the stack's output, are not changed; `grads`, a list of
+    (dW, db), is overwritten. dx is None unless `need_dx`: nobody asks for the derivative by the data, and it would cost
+    as much as the first layer itself.
     """
-    das = out or [np.empty(h.shape, dy.dtype) if i or need_dx else None for i, h in enumerate(hs)]
+    das = list(out) if out else [None] + [np.empty(h.shape, dy.dtype) for h in hs[1:]]
     dh = dy
     for i in range(len(layers) - 1, -1, -1):
         W, (dW, db), da = layers[i][0], grads[i], das[i + 1]
@@ -33,4 +34,5 @@ def mlp_backward(layers, activations, hs, dy, grads, need_dx, out=None):
         np.matmul(hs[i].T, da, out=dW)                                        # dW = h_inᵀ da
         if i or need_dx:
             dh = dense_dx(da, W, out=das[i])                                  # dh_in = da Wᵀ
+    das[0] = dh if need_dx else None
     return das

@@ -1,12 +1,13 @@
 """The elementary operations: each function stands beside its derivatives.
 
-Dimension letters: B batch (rows), I inputs and O outputs of a layer, H units. A row is an example. `dy` is the derivative of the
-loss by y. Every activation φ is differentiated from its own value h = φ(a), so that a forward pass stores h alone:
+Dimension letters: B batch (rows), I inputs and O outputs of a layer, H units. A row is an example. `dy` is the
+derivative of the loss by y. Every activation φ is differentiated from its own value h = φ(a), so that a forward pass
+stores h alone:
 
     h = tanh(a),   φ'(a) = tanh_d(h),   φ''(a) = tanh_dd(h)
 
-All bodies are plain NumPy and accept complex arrays, branching on the real part, so that a complex step differentiates exactly the
-lines that are read here. Functions with `out=` write there, and may overwrite their own input.
+All bodies are plain NumPy and accept complex arrays, branching on the real part, so that a complex step differentiates
+exactly the lines that are read here. Functions with `out=` write there, and may overwrite their own input.
 """
 import functools
 import importlib
@@ -19,31 +20,41 @@ import numpy as np
 
 
 class Activation(NamedTuple):
-    """An activation with its two derivatives; `number` is its name inside the compiled kernels, None where they lack it."""
+    """An activation with its two derivatives; `number` is its name in the compiled kernels, None if they lack it."""
     number: int | None
     f: Callable      # φ(a, out=None)
     d: Callable      # φ'(a)  from h = φ(a)
     dd: Callable     # φ''(a) from h = φ(a)
 
 
-def compiled(text):
+def compiled(shapes):
     """Hand real, contiguous arrays of one float type to the twin of the same name in `kernels.py`.
 
-    Everything else (complex numbers, strided views) runs the NumPy text, which stays reachable as `__wrapped__`. A twin takes the
-    arguments of its text, an activation as its number.
+    `shapes` are those of the array arguments in dimension letters, such as "BH BH H": a twin checks nothing, so only
+    what fits is handed over. Everything else (complex numbers, strided views, wrong shapes) runs the NumPy text, which
+    stays reachable as `__wrapped__`. A twin takes the arguments of its text, an activation as its number.
     """
-    @functools.wraps(text)
-    def op(*args):
-        twin_args = [a.number if isinstance(a, Activation) else a for a in args]
-        return _twin(text.__name__)(*twin_args) if _fit_for_a_twin(twin_args) else text(*args)
-    return op
+    shapes = tuple(shapes.split())
+
+    def decorate(text):
+        @functools.wraps(text)
+        def op(*args):
+            twin_args = [a.number if isinstance(a, Activation) else a for a in args]
+            layouts = tuple([(a.dtype, a.shape, a.flags.c_contiguous) if isinstance(a, np.ndarray) else a is None
+                             for a in twin_args])
+            return _twin(text.__name__)(*twin_args) if _fit(layouts, shapes) else text(*args)
+        return op
+    return decorate
 
 
-def _fit_for_a_twin(args):
-    arrays = [a for a in args if isinstance(a, np.ndarray)]
-    dtype = arrays[0].dtype
-    return (dtype.char in "fd" and all(a.dtype == dtype and a.flags.c_contiguous for a in arrays)
-            and not any(a is None for a in args))
+@functools.lru_cache
+def _fit(layouts, shapes):
+    """Whether a twin may be given arrays of these layouts; True stands for an activation without a number."""
+    arrays, sizes = [layout for layout in layouts if isinstance(layout, tuple)], {}
+    return (True not in layouts and {dtype for dtype, _, _ in arrays} in ({np.dtype("float32")}, {np.dtype("float64")})
+            and all(contiguous and len(shape) == len(letters)
+                    and all(sizes.setdefault(letter, n) == n for letter, n in zip(letters, shape))
+                    for (_, shape, contiguous), letters in zip(arrays, shapes)))
 
 
 @functools.cache
@@ -57,9 +68,7 @@ def _twin(name):
 
 def dense(x, W, b, out=None):
     """y = x W + b, row by row.   [NL.2]        x (B, I), W (I, O), b (O,)   returns (B, O)"""
-    y = np.matmul(x, W, out=out)
-    y += b
-    return y
+    return np.add(np.matmul(x, W, out=out), b, out=out)
 
 
 def dense_dx(dy, W, out=None):
@@ -68,7 +77,7 @@ def dense_dx(dy, W, out=None):
 
 
 def dense_dparams(dy, x, dW, db):
-    """dW = xᵀ dy,  db = Σ_B dy   [NL.2]        dy (B, O), x (B, I); dW (I, O) and db (O,) are overwritten, not added to"""
+    """dW = xᵀ dy,  db = Σ_B dy   [NL.2]        dy (B, O), x (B, I); dW (I, O) and db (O,) are overwritten"""
     np.matmul(x.T, dy, out=dW)
     np.sum(dy, axis=0, out=db)
 
@@ -184,16 +193,26 @@ ACTIVATIONS = {
     "softplus": Activation(None, softplus, softplus_d, softplus_dd),
 }
 
-# ---- two formulas in one pass: what a layer's speed hangs on, once its products are in BLAS ------------------------------
+# ---- two formulas in one: what a layer's speed hangs on, once its products are in BLAS -------------------------------
 
 
 def bias_activation(a, b, phi):
     """h = φ(a + b), written over a.        a (B, H), b (H,), phi an Activation   returns a, which now holds h"""
+    if phi.f is relu:
+        bias_relu(a, b)
+        return a
     np.add(a, b, out=a)
     return phi.f(a, out=a)
 
 
-@compiled
+@compiled("BH H")
+def bias_relu(a, b):
+    """h = max(a + b, 0), written over a.        a (B, H), b (H,)"""
+    np.add(a, b, out=a)
+    np.maximum(a, 0, out=a)
+
+
+@compiled("BH BH BH H")
 def activation_dbias(dh, h, phi, da, db):
     """da = dh φ'(a) and db = Σ_B da, both overwritten; da may be dh itself.        dh, h, da (B, H), db (H,)"""
     np.multiply(dh, phi.d(h), out=da)
@@ -204,7 +223,10 @@ def activation_dbias(dh, h, phi, da, db):
 
 
 def softmax(a):
-    """p_k = e^{a_k} / Σ_j e^{a_j}, row by row; the largest a is taken out first, so nothing overflows.        (B, K) → (B, K)"""
+    """p_k = e^{a_k} / Σ_j e^{a_j}, row by row.        a (B, K)   returns (B, K)
+
+    The largest a of a row is taken out first, so that nothing overflows.
+    """
     e = np.exp(a - np.max(np.real(a), axis=1, keepdims=True))
     return e / np.sum(e, axis=1, keepdims=True)
 
@@ -233,11 +255,11 @@ def log_sum_exp(a, axis):
         return np.log(np.sum(np.exp(a - top), axis=axis)) + np.squeeze(top, axis=axis)
 
 
-# ---- the table: every op with all its derivatives -----------------------------------------------------------------------
+# ---- the table: every op with all its derivatives --------------------------------------------------------------------
 
 
 class Op(NamedTuple):
-    """f(*inputs) → y and vjp(dy, y, *inputs) → the derivative by each input that has one; `shapes` in dimension letters."""
+    """f(*inputs) → y, vjp(dy, y, *inputs) → the derivatives by the inputs, whose `shapes` are in dimension letters."""
     f: Callable
     vjp: Callable
     shapes: tuple
@@ -257,5 +279,6 @@ OPS = {
     "dense":         Op(dense, _dense_vjp, ("BI", "IO", "O")),
     **{name: _activation_op(phi) for name, phi in ACTIVATIONS.items()},
     "softmax":       Op(softmax, lambda dp, p, a: (softmax_da(dp, p),), ("BK",)),
-    "squared_error": Op(squared_error, lambda w, y, a, b: (-squared_error_dy(a, b, w), squared_error_dy(a, b, w)), ("BD", "BD")),
+    "squared_error": Op(squared_error, lambda w, e, x, y: (squared_error_dy(y, x, w), squared_error_dy(x, y, w)),
+                        ("BD", "BD")),
 }

@@ -1,7 +1,8 @@
 """First-order optimisers: each is one update of a flat vector θ by the gradient of a loss.
 
-An optimiser is its hyperparameters and nothing else; what it remembers between steps is the dict that `start(theta)` returns and
-`update(theta, grad, state)` changes, so that training can be stopped, saved and taken up again. θ and the state are overwritten.
+An optimiser is its hyperparameters and nothing else; what it remembers between steps is the dict that `start(theta)`
+returns and `update(theta, grad, state)` changes, so that training can be stopped, saved and taken up again. θ and the
+state are overwritten.
 """
 from dataclasses import dataclass, field
 
@@ -52,7 +53,8 @@ class Momentum:
 class Nesterov(Momentum):
     """v ← β v + g,   θ ← θ − η (g + β v)
 
-    Momentum that looks ahead, in the form that needs the gradient at θ alone. Source: Sutskever, Martens, Dahl and Hinton 2013.
+    Momentum that looks ahead, in the form that needs the gradient at θ alone.
+    Source: Sutskever, Martens, Dahl and Hinton 2013.
     """
     nesterov: bool = field(default=True, init=False)
 
@@ -109,11 +111,11 @@ OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov, "rmsprop":
 
 
 def make_optimizer(optimizer, learning_rate=None):
-    """The optimiser of a name in OPTIMIZERS, or the one given; `learning_rate` (None: the optimiser's own) goes into a named one."""
+    """The optimiser of a name in OPTIMIZERS with this learning_rate (None: its default), or the object given."""
     if isinstance(optimizer, tuple(OPTIMIZERS.values())):
         if learning_rate is not None:
-            raise ValueError(f"learning_rate must be None when optimizer is an object, which has its own: got {learning_rate!r} beside "
-                             f"{optimizer}")
+            raise ValueError("learning_rate must be None when optimizer is an object, which has its own: got "
+                             f"{learning_rate!r} beside {optimizer}")
         return optimizer
     kind = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     return kind() if learning_rate is None else kind(learning_rate)
@@ -123,10 +125,10 @@ def _check_rate(learning_rate):
     check_number("learning_rate", learning_rate, 0, 1e6, open_low=True)
 
 
-# ---- the updates themselves: one fused pass over the vector ----------------------------------------------------------------
+# ---- the updates themselves: one fused pass over the vector ----------------------------------------------------------
 
 
-@compiled
+@compiled("N N N")
 def momentum(theta, grad, velocity, learning_rate, beta, nesterov):
     """One step of `Momentum`; theta and velocity are overwritten."""
     velocity *= beta
@@ -134,7 +136,7 @@ def momentum(theta, grad, velocity, learning_rate, beta, nesterov):
     theta -= learning_rate * (grad + beta * velocity if nesterov else velocity)
 
 
-@compiled
+@compiled("N N N")
 def rmsprop(theta, grad, v, learning_rate, decay, eps):
     """One step of `RMSProp`; theta and v are overwritten."""
     v *= decay
@@ -142,7 +144,7 @@ def rmsprop(theta, grad, v, learning_rate, decay, eps):
     theta -= learning_rate * grad / (np.sqrt(v) + eps)
 
 
-@compiled
+@compiled("N N N N")
 def adam(theta, grad, m, v, t, learning_rate, beta1, beta2, eps):
     """One step of `Adam`, the t-th; theta, m and v are overwritten."""
     m *= beta1

@@ -1,7 +1,8 @@
 """One flat vector θ and the named views on it.
 
-A model's parameters are described by `shapes`, an ordered dict from names ("encoder.0.W") to shapes. Optimisers, gradient checks and
-scipy.optimize see the vector; the mathematics sees the views. Views never copy: writing through one writes θ.
+A model's parameters are described by `shapes`, an ordered dict from names ("encoder.0.W") to shapes. Optimisers,
+gradient checks and scipy.optimize see the vector; the mathematics sees the views. Views never copy: writing through
+one writes θ.
 """
 import math
 from typing import NamedTuple
@@ -16,7 +17,7 @@ class Layer(NamedTuple):
 
 
 def stack_shapes(name, widths):
-    """The shapes of a stack of dense layers: {"name.0.W": (I, O), "name.0.b": (O,), "name.1.W": …} for widths (I, …, O)."""
+    """The shapes of a stack of dense layers of these widths: {"name.0.W": (I, O), "name.0.b": (O,), "name.1.W": …}."""
     shapes = {}
     for i, (n_in, n_out) in enumerate(zip(widths, widths[1:])):
         shapes[f"{name}.{i}.W"] = (n_in, n_out)
@@ -39,7 +40,13 @@ def slices(shapes):
 
 
 def views(theta, shapes):
-    """An ordered dict from names to views of θ in their shapes; θ may be of any dtype, complex for a complex step."""
+    """An ordered dict from names to views of θ in their shapes; θ may be of any dtype, complex for a complex step.
+
+    Raises ValueError when θ has another number of entries than the shapes ask for.
+    """
+    if theta.shape != (size(shapes),):
+        raise ValueError(f"theta must have {size(shapes)} entries for these widths (n_components, hidden, …), got "
+                         f"shape {theta.shape}; was a width changed after fit? Then fit again")
     return {name: theta[place].reshape(shapes[name]) for name, place in slices(shapes).items()}
 
 
@@ -54,8 +61,8 @@ def stack(named, name):
 def initial(shapes, rng, dtype):
     """A fresh θ: W uniform on ±√(6 / (I + O)), everything else 0.
 
-    Source: Glorot and Bengio 2010, equation 16: the variance of activations and of their derivatives stays about the same from layer
-    to layer.
+    So the variance of activations, and of derivatives, stays about the same from layer to layer.
+    Source: Glorot and Bengio 2010, equation 16.
     """
     theta = np.zeros(size(shapes), dtype)
     for name, view in views(theta, shapes).items():

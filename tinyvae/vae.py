@@ -22,14 +22,14 @@ LIKELIHOODS = {"gaussian": IsotropicGaussian, "bernoulli": Bernoulli, "gaussian_
 
 
 class Params(NamedTuple):
-    """Named views of θ (or of its gradient): lists of layers (W, b), and what the likelihood owns (one log σ², or nothing)."""
+    """Named views of θ (or of its gradient): lists of layers (W, b), and what the likelihood owns (one log σ²)."""
     encoder: list
     decoder: list
     likelihood: tuple
 
 
 class Trace(NamedTuple):
-    """What a forward pass computes, in the lecture's symbols; `encoder` and `decoder` hold the activations of every layer."""
+    """What a forward pass computes, in the lecture's symbols; encoder and decoder hold every layer's activations."""
     x: np.ndarray
     encoder: list
     eps: np.ndarray
@@ -58,42 +58,39 @@ class Trace(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """What a backward pass computes on its way: the loss differentiated by the decoder's output and, for each stack, by its input
-    (the decoder's is dz) and by every pre-activation."""
+    """What a backward pass computes on its way: the loss differentiated by the decoder's output and, for each stack, by
+    its input (the decoder's is dz) and by every pre-activation."""
     out: np.ndarray
     encoder: list
     decoder: list
 
 
 class VAE(GradientEstimator):
-    """Maximise the mean over rows of the ELBO, one draw of z for each row and step, by minibatches.   [EL.1, EL.2, RP.1, OP.1, OP.2]
+    """Maximise the mean over rows of the ELBO by minibatches, with one draw of z a row and step.   [EL.1, EL.2, OP.2]
 
-    Encoder: D → hidden → q(z|x). Decoder: K → hidden reversed → p(x|z). `activation` follows every layer but the last of each.
+    Encoder: D → hidden → q(z|x). Decoder: K → hidden reversed → p(x|z). `activation` follows all layers but the last.
 
     n_components : K, the number of latent dimensions
     hidden       : widths of the encoder's hidden layers, mirrored in the decoder
     activation   : "identity", "tanh", "sigmoid", "relu", "elu", "softplus"
     posterior    : "diagonal", q = N(mu, diag exp(logvar))
-    likelihood   : "gaussian" (one σ), "bernoulli" (for x of 0 and 1), "gaussian_diagonal" (a variance of the network's for each x_d)
+    likelihood   : "gaussian" (one σ), "bernoulli" (for x of 0 and 1) or "gaussian_diagonal" (the network gives each x_d
+                   a variance)
     sd           : σ of likelihood="gaussian"; None learns it
-    beta         : weight of the KL term in the training loss; only β = 1 trains on the bound itself   (Higgins et al. 2017)
+    beta         : weight of the KL term in the training loss (Higgins et al. 2017); only β = 1 trains on the bound
     binarize     : take grey levels in [0, 1] as probabilities: a fresh binary x for every batch and every evaluation
-    optimizer, learning_rate : a name ("sgd", "momentum", "nesterov", "rmsprop", "adam") and its rate (None: the optimiser's own
-                   default), or an object of `tinyvae.optim`
-    batch_size, n_epochs, random_state, verbose, callback : callback(model) is called after every epoch and stops training by
-                   returning True; verbose=1 shows a progress bar
-    dtype        : None (float32 data is trained in float32, all else in float64), "float32" or "float64"
-    input_scale  : factor for every batch of X, such as 1/255 for uint8 images
+    optimizer … callback : how it is trained, as in `GradientEstimator`
 
-    After `fit`: theta_, parameters_, history_ ({"loss", "reconstruction", "kl"}, means for each epoch, loss = reconstruction + β kl,
-    reconstruction = −E_q log p(x|z)), n_iter_, n_features_in_.
+    After `fit`: theta_, parameters_, n_iter_, n_features_in_, history_ ({"loss", "reconstruction", "kl"}: a mean for
+    each epoch, with reconstruction = −E_q log p(x|z) and loss = reconstruction + β kl).
 
-    Evaluation draws the same noise for every row, so that a row's number does not depend on its neighbours or on its place.
+    Evaluation draws the same noise for every row: a row's number depends neither on its neighbours nor on its place.
+    Source: Kingma and Welling 2014.
     """
 
-    def __init__(self, n_components=2, *, hidden=(64,), activation="relu", posterior="diagonal", likelihood="gaussian", sd=None,
-                 beta=1.0, binarize=False, optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50, random_state=None,
-                 dtype=None, input_scale=1.0, verbose=0, callback=None):
+    def __init__(self, n_components=2, *, hidden=(64,), activation="relu", posterior="diagonal", likelihood="gaussian",
+                 sd=None, beta=1.0, binarize=False, optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50,
+                 random_state=None, dtype=None, input_scale=1.0, verbose=0, callback=None):
         self.n_components = n_components
         self.hidden = hidden
         self.activation = activation
@@ -125,15 +122,15 @@ class VAE(GradientEstimator):
     def forward(self, P, x, eps, out=None):
         """Encode, draw, decode.   [RP.1]
 
-        x (B, D), eps (B, K) drawn from N(0, I)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
+        x (B, D), eps (B, K) from N(0, I)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
         """
         encoder = mlp_forward(P.encoder, self._activations, x, out=out and out.encoder)
-        z = self._posterior.draw(encoder[-1], eps)                                 # z = mu + exp(logvar / 2) eps
+        z = self._posterior.draw(encoder[-1], eps)            # z = mu + exp(logvar / 2) eps
         decoder = mlp_forward(P.decoder, self._activations, z, out=out and out.decoder)
         return Trace(x, encoder, eps, z, decoder)
 
     def bound_terms(self, P, t):
-        """(log p(x|z), KL(q ‖ p(z))), each (B,): the ELBO's one-draw estimate is their difference.   [EL.1, EL.2, EL.3]"""
+        """log p(x|z) and KL(q ‖ p(z)), each (B,): the ELBO's one-draw estimate is their difference.   [EL.1, EL.2]"""
         return self._likelihood.log_prob(t.x, t.out, *P.likelihood), self._posterior.kl(t.encoded)
 
     def mean_loss(self, P, t):
@@ -146,18 +143,25 @@ class VAE(GradientEstimator):
 
         Returns Derivatives; `out`, an earlier one of the same shapes, is overwritten.
         """
-        w = np.full(len(t.x), 1 / len(t.x), t.x.dtype)                             # the weight of each row: here the mean enters, once
-        d_out = self._likelihood.log_prob_d(t.x, t.out, -w, *P.likelihood, d_out=out and out.out)
-        if self._likelihood.own_shapes:
-            self._likelihood.log_prob_dparams(t.x, t.out, -w, *P.likelihood, *G.likelihood)
-        d_decoder = mlp_backward(P.decoder, self._activations, t.decoder, d_out, G.decoder, need_dx=True, out=out and out.decoder)
+        posterior, likelihood, activations = self._posterior, self._likelihood, self._activations
+        w = np.full(len(t.x), 1 / len(t.x), t.x.dtype)        # the weight of each row: here the mean enters, once
+        d_out = likelihood.log_prob_d(t.x, t.out, -w, *P.likelihood, d_out=out and out.out)
+        if likelihood.own_shapes:
+            likelihood.log_prob_dparams(t.x, t.out, -w, *P.likelihood, *G.likelihood)
+        d_decoder = mlp_backward(P.decoder, activations, t.decoder, d_out, G.decoder, need_dx=True,
+                                 out=out and out.decoder)
         dz = d_decoder[0]
-        d_encoded = self._posterior.draw_d(dz, t.encoded, t.eps) + self._posterior.kl_d(t.encoded, self.beta * w)   # two paths meet
-        d_encoder = mlp_backward(P.encoder, self._activations, t.encoder, d_encoded, G.encoder, need_dx=False, out=out and out.encoder)
+        d_encoded = (posterior.draw_d(dz, t.encoded, t.eps)   # two paths meet: through the draw,
+                     + posterior.kl_d(t.encoded, self.beta * w))                           # and through the KL
+        d_encoder = mlp_backward(P.encoder, activations, t.encoder, d_encoded, G.encoder, need_dx=False,
+                                 out=out and out.encoder)
         return Derivatives(d_out, d_encoder, d_decoder)
 
     def loss_and_grad(self, X, eps):
-        """`mean_loss` over the rows of X with the noise eps (N, K) frozen, nats per example, and its flat gradient, at theta_."""
+        """`mean_loss` over the rows of X, nats per example, and its flat gradient, at theta_, with eps frozen.   [OP.1]
+
+        X (N, D), eps (N, K)   returns float, (len(theta_),). X is taken as it is, whatever `binarize` says.
+        """
         X = self._check_input(X)
         self._check_data(X)
         eps = check_matrix("eps", eps, self.n_components, type(self).__name__).astype(self.theta_.dtype)
@@ -175,13 +179,16 @@ class VAE(GradientEstimator):
 
         X (N, D)   returns (N,), nats. random_state (None: the model's own) draws the noise, the same for every row.
         """
-        return -np.subtract(*self.elbo_terms(X, n_samples, random_state)[::-1])
+        log_px_z, kl = self.elbo_terms(X, n_samples, random_state)
+        return log_px_z - kl
 
     def elbo_terms(self, X, n_samples=100, random_state=None):
-        """The two terms of `elbo`, E_q log p(x|z) and KL(q ‖ p(z)).   [EL.2, EL.3]        X (N, D)   returns two arrays (N,), nats"""
-        P = self.params()
+        """The two terms of `elbo`, E_q log p(x|z) and KL(q ‖ p(z)).   [EL.2, EL.3]
+
+        X (N, D)   returns two arrays (N,), nats
+        """
         parts = [(np.mean(log_px_z, axis=0), self._posterior.kl(encoded).astype(np.float64))
-                 for encoded, log_px_z, _ in self._draws(P, X, n_samples, random_state)]
+                 for encoded, log_px_z, _ in self._draws(X, n_samples, random_state)]
         return tuple(np.concatenate(part) for part in zip(*parts))
 
     def log_likelihood(self, X, n_samples=100, random_state=None):
@@ -190,18 +197,19 @@ class VAE(GradientEstimator):
             log 1/S Σ_s p(x|z_s) p(z_s) / q(z_s|x),   z_s ~ q(z|x)
 
         X (N, D), n_samples S   returns (N,), nats: below log p(x) in expectation, and closer to it the larger S is.
-        random_state (None: the model's own) draws the noise, the same for every row. Source: Burda, Grosse and Salakhutdinov 2016.
+        random_state (None: the model's own) draws the noise, the same for every row.
+        Source: Burda, Grosse and Salakhutdinov 2016, equation 8.
         """
-        P = self.params()
-        draws = self._draws(P, X, n_samples, random_state)
-        return np.concatenate([log_sum_exp(log_px_z + log_ratio, axis=0) - np.log(n_samples) for _, log_px_z, log_ratio in draws])
+        return np.concatenate([log_sum_exp(log_px_z + log_ratio, axis=0) - np.log(n_samples)
+                               for _, log_px_z, log_ratio in self._draws(X, n_samples, random_state)])
 
-    def _draws(self, P, X, n_samples, random_state):
-        """For X some rows at a time: the encoder's output, and log p(x|z) and log p(z) − log q(z|x) of every draw, (S, B) in float64."""
+    def _draws(self, X, n_samples, random_state):
+        """For some rows at a time the encoder's output and, (S, B) in float64, log p(x|z) and log p(z) − log q(z|x)."""
         X = self._check_input(X)
         self._check_data(X)
         check_int("n_samples", n_samples)
         rng = check_rng(self.random_state if random_state is None else random_state)
+        P = self.params()
         threshold = rng.random(X.shape[1])
         noise = rng.standard_normal((n_samples, self.n_components)).astype(self.theta_.dtype)
         for x in self._chunks(X):
@@ -228,7 +236,8 @@ class VAE(GradientEstimator):
         """Mean and variance of q(z|x) for every row.        X (N, D)   returns two arrays (N, K)"""
         X = self._check_input(X)
         P = self.params()
-        parts = [self._posterior.mean_and_variance(mlp_forward(P.encoder, self._activations, x)[-1]) for x in self._chunks(X)]
+        parts = [self._posterior.mean_and_variance(mlp_forward(P.encoder, self._activations, x)[-1])
+                 for x in self._chunks(X)]
         return tuple(np.concatenate(part) for part in zip(*parts))
 
     def transform(self, X):
@@ -247,7 +256,10 @@ class VAE(GradientEstimator):
         return self.inverse_transform(self.transform(X))
 
     def sample(self, n_samples=1, random_state=None):
-        """Draw z ~ N(0, I), then x ~ p(x|z).   [LV.1, GM.1]        returns (n_samples, D); `inverse_transform` of z is E[x|z] instead"""
+        """Draw z ~ N(0, I), then x ~ p(x|z).   [LV.1, GM.1]        returns (n_samples, D)
+
+        For pictures without the pixels' own noise, apply `inverse_transform` to z of your own: that is E[x|z].
+        """
         self._check_fitted()
         check_int("n_samples", n_samples)
         rng = check_rng(self.random_state if random_state is None else random_state)
@@ -263,7 +275,7 @@ class VAE(GradientEstimator):
         """The mean of `score_samples`: nats per example, higher is better; y is ignored."""
         return float(np.mean(self.score_samples(X)))
 
-    # ---- what GradientEstimator asks for -------------------------------------------------------------------------------
+    # ---- what GradientEstimator asks for -----------------------------------------------------------------------------
 
     @property
     def _posterior(self):
@@ -304,7 +316,8 @@ class VAE(GradientEstimator):
         if self.sd is not None:
             check_number("sd", self.sd, 0, open_low=True)
             if self.likelihood != "gaussian":
-                raise ValueError(f"sd must be None unless likelihood is 'gaussian', got sd={self.sd} with {self.likelihood!r}")
+                raise ValueError(f"sd must be None unless likelihood is 'gaussian', got sd={self.sd} with "
+                                 f"{self.likelihood!r}")
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError(f"binarize=True needs likelihood='bernoulli', got {self.likelihood!r}")
 
@@ -314,8 +327,9 @@ class VAE(GradientEstimator):
         check_unit_interval("X", X, self.input_scale)
         if not self.binarize and not getattr(self, "_warned", False) and not _is_binary(X, self.input_scale):
             self._warned = True
-            warnings.warn("X holds grey levels between 0 and 1: the Bernoulli loss is then a surrogate, not a likelihood, and the ELBO "
-                          "bounds nothing. Pass binarize=True to draw binary x with these probabilities.", stacklevel=3)
+            warnings.warn("X holds grey levels between 0 and 1: the Bernoulli loss is then a surrogate, not a "
+                          "likelihood, and the ELBO bounds nothing. Pass binarize=True to draw binary x with these "
+                          "probabilities.", stacklevel=3)
 
 
 def _is_binary(X, scale):

@@ -1,7 +1,7 @@
 """What is refused at every public door, and in which words.
 
-Each function returns the value in the form that the caller computes with, or raises before anything has changed. The message
-names the argument, says what was expected and what came.
+Each function returns the value in the form that the caller computes with, or raises before anything has changed. The
+message names the argument, says what was expected and what came.
 """
 import numbers
 
@@ -11,8 +11,8 @@ import numpy as np
 def check_rng(random_state):
     """The Generator that `random_state` stands for.
 
-    None gives fresh entropy, an int a seed; a Generator is used as it is (and advances); a RandomState lends its bit generator's
-    next numbers as a seed, so that it advances too.
+    None gives fresh entropy, an int a seed; a Generator is used as it is and advances; a RandomState's next numbers are
+    the seed, so that it advances too.
     """
     if random_state is None:
         return np.random.default_rng()
@@ -63,11 +63,19 @@ def check_choice(name, value, choices):
     return value
 
 
+def check_dtype(name, dtype):
+    """float32 or float64, as a name, a type or a dtype."""
+    if dtype not in ("float32", "float64", np.float32, np.float64):
+        raise ValueError(f"{name} must be 'float32' or 'float64', got {dtype!r}")
+    return np.dtype(dtype)
+
+
 def check_matrix(name, X, n_columns=None, owner="this model", min_rows=1):
     """`X` as a finite 2-D array of numbers, in the dtype in which it came (lists become float64).
 
-    Integers stay integers, so that a set of uint8 images is never converted whole. Raises TypeError for sparse, object, string and
-    complex arrays, ValueError for other ranks, no rows or columns, NaN, infinity, and for a width other than `n_columns`.
+    Integers stay integers, so that a set of uint8 images is never converted whole. Raises TypeError for sparse, object
+    and string arrays; ValueError for complex ones, other ranks, no rows or columns, NaN, infinity, and for a width that
+    is not `n_columns`.
     """
     if hasattr(X, "toarray"):
         raise TypeError(f"{name}: a sparse matrix was passed, but dense data is required; use {name}.toarray()")
@@ -78,14 +86,14 @@ def check_matrix(name, X, n_columns=None, owner="this model", min_rows=1):
         raise TypeError(f"{name}: expected an array of real numbers, got dtype {X.dtype}; convert it with "
                         f"{name}.astype(float). (An argument must be a string or a number to be converted.)")
     if X.ndim != 2:
-        raise ValueError(f"{name}: Expected 2D array with a row for each example, got {X.ndim}D array of shape {X.shape}. "
-                         f"Reshape your data: {name}.reshape(1, -1) for one example, {name}.reshape(-1, 1) for one feature")
+        raise ValueError(f"{name}: Expected 2D array, a row for each example, got {X.ndim}D array of shape {X.shape}. "
+                         f"Reshape your data: {name}.reshape(1, -1) is one example, {name}.reshape(-1, 1) one feature")
     if X.shape[0] < min_rows:
-        raise ValueError(f"Found array with {X.shape[0]} sample(s) (shape={X.shape}) while a minimum of {min_rows} is "
-                         f"required: {name} must have at least {min_rows} row(s)")
+        raise ValueError(f"{name} must have at least {min_rows} row(s): Found array with {X.shape[0]} sample(s) "
+                         f"(shape={X.shape}) while a minimum of {min_rows} is required.")
     if X.shape[1] == 0:
-        raise ValueError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required: {name} has no "
-                         "columns")
+        raise ValueError(f"{name} must have at least 1 column: Found array with 0 feature(s) (shape={X.shape}) while a "
+                         "minimum of 1 is required.")
     if n_columns is not None and X.shape[1] != n_columns:
         raise ValueError(f"{name} has {X.shape[1]} features, but {owner} is expecting {n_columns} features as input")
     if X.dtype.kind == "f":
@@ -97,12 +105,13 @@ def check_unit_interval(name, X, scale=1.0):
     """Refuse targets of a Bernoulli law outside [0, 1], where they are X times `scale`."""
     low, high = float(np.min(X)) * scale, float(np.max(X)) * scale
     if low < 0 or high > 1 + 1e-6:
-        raise ValueError(f"{name} must lie in [0, 1] for a Bernoulli likelihood, got values from {low:g} to {high:g} (after input_scale = "
-                         f"{scale:g}). Rescale it, pass input_scale=1/255 for uint8 images, or choose a Gaussian likelihood")
+        raise ValueError(f"{name} must lie in [0, 1] for a Bernoulli likelihood, got values from {low:g} to {high:g} "
+                         f"(after input_scale = {scale:g}). Rescale it, pass input_scale=1/255 for uint8 images, or "
+                         "choose a Gaussian likelihood")
 
 
 def _refuse_not_finite(name, X):
-    """The sum is not finite if an entry is not; only then, or when the sum itself overflowed, are the entries looked at."""
+    """Looks at the sum first, which is not finite if an entry is not; at the entries only where it is not."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(X)):
             return
@@ -110,7 +119,7 @@ def _refuse_not_finite(name, X):
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(f"{name} contains NaN or infinity (first at row {row}, column {column}: {X[row, column]}); "
-                         "expected finite numbers only")
+                         "expected finite numbers")
 
 
 def _describe(value):

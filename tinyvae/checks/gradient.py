@@ -15,23 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyvae.validation import check_rng
+from ..validation import check_rng
 
-EPS = np.finfo(np.float64).eps
-RATIO = 2.3                        # of a step to the next; a power of two would repeat the same rounding at every step
-N_STEPS = 9                        # 1 + 2 · 9 evaluations; the smallest step is 1.3e-3 of the first
-FIRST_STEPS = (1.0, 1e-2, 1e-4)    # the second and the third are tried only while the bar is not sharp
-SHARP, BLURRED = 1e-6, 1e-4        # bar / slope that is good enough to stop; that is too large to decide anything
-BARS, ULPS = 10, 500               # how many bars, or roundings of the complex step, the analytic slope may be off
+RATIO, N_STEPS = (3 + 5**0.5) / 2, 9                 # of a step to the next; a simple fraction would repeat roundings
+FIRST_STEPS = (1.0, 1e-2, 1e-4, 1e-6)                # each is tried only while the bar before it is not sharp
+SHARP, BLURRED = 1e-6, 1e-4                          # bar / slope that is good enough to stop; too large to decide
+EPS, BARS, ULPS = np.finfo(float).eps, 10, 500       # so many bars, or roundings of the complex step, are tolerated
 
-
-# ---- derivatives of a function of one variable ----------------------------------------------------------------------
 
 class Slope(NamedTuple):
-    value: float
-    bar: float           # the error to expect, at most a few times this
-    floor: float         # the part of the bar that is rounding
-    reach: float         # the steeper of |f(t ± s) - f(t)| / s at the step s that was used
+    """A measured derivative with its error bar."""
+    value: float = np.nan
+    bar: float = np.inf       # the error to expect, at most a few times this
+    floor: float = 0.0        # the part of the bar that is rounding
+    reach: float = 0.0        # the steeper of |f(t ± s) - f(t)| / s at the step s that was used
 
 
 def ridders(f, t=0.0, h=1.0, noise=0.0):
@@ -42,25 +39,26 @@ def ridders(f, t=0.0, h=1.0, noise=0.0):
         A_ij = A_i,j−1 + (A_i,j−1 − A_i−1,j−1) / (r^2j − 1)        for A = D and A = M, steps s_i = h / r^i
 
     Each column of the tableau removes one power of s². The bar of D_ij is the largest of its distances from its two
-    parents and of what is left of M there, per step, since M's limit is known; the entry with the smallest bar is
-    returned. D alone is blind to an even kink: of |t| at 0 every D is exactly 0, but M/s is 1. Since differences vanish
-    by luck as well, no bar is below its floor, (eps max|f| + eps |t D| + noise) / s.
+    parents and of what is left there of M, whose limit is known, per step; the entry with the smallest bar is returned.
+    D alone is blind to an even kink: of |t| at 0 every D is exactly 0, but M/s is 1. Differences may vanish by luck, so
+    no bar is below its floor, (eps max|f| + eps |t D| + noise) / s, and the steps end where f stands still.
 
     h     : the first and largest step, about the length over which f bends
     noise : uncertainty of f's values that their size does not show, such as that of a rounded argument
-    At most 19 evaluations, fewer where a smaller step could only add rounding. Steps to values that are not finite are
-    passed over (if none is left: nan with bar inf); warnings of f far from t are silenced.
+    At most 19 evaluations. Values that are not finite are passed over; warnings of f far from t are silenced.
     Source: Ridders 1982, Advances in Engineering Software 4(2); the tableau also in Numerical Recipes, section 5.7.
     """
     with np.errstate(all="ignore"):
         f0 = float(f(t))
-        best, above = Slope(np.nan, np.inf, 0.0, 0.0), []
+        best, above = Slope(), []
         for i in range(N_STEPS):
             s = h / RATIO**i
             up, down = float(f(t + s)), float(f(t - s))
             row = [np.array([(up - down) / (2 * s), (up - f0) / 2 + (down - f0) / 2])]
-            floor = float(EPS * max(abs(f0), abs(up), abs(down)) + EPS * abs(t * row[0][0]) + noise) / s
+            floor = float(EPS * (max(abs(f0), abs(up), abs(down)) or 1.0) + EPS * abs(t * row[0][0]) + noise) / s
             reach = max(abs(up - f0), abs(down - f0)) / s
+            if reach == 0 and best.reach > 0:                                # now s is below the grain of f's values
+                break
             for j, parent in enumerate(above, start=1):
                 row.append(row[-1] + (row[-1] - parent) / (RATIO ** (2 * j) - 1))
                 (D, M), D_left, (D_parent, M_parent) = row[j], row[j - 1][0], parent
@@ -82,15 +80,12 @@ def complex_step(f, theta, direction, h=1e-30):
     norm and conj are not, and give a wrong number without a word: compare with `ridders` before you believe it.
 
     theta, direction : arrays of one shape         returns : float
-    Raises TypeError if f returns a real number or writes complex numbers into a real array.
+    Raises TypeError if f returns a real number, ComplexWarning if it writes complex numbers into a real array.
     Source: Squire and Trapp 1998, SIAM Review 40(1).
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        try:
-            value = f(theta + 1j * h * direction)
-        except np.exceptions.ComplexWarning as error:
-            raise TypeError("f writes complex numbers into a real array: it is not complex-safe") from error
+        value = f(theta + 1j * h * direction)
     if not np.iscomplexobj(value):
         raise TypeError("f returned a real number for complex theta: it is not complex-safe")
     return float(np.imag(value)) / h
@@ -99,10 +94,10 @@ def complex_step(f, theta, direction, h=1e-30):
 # ---- the report -----------------------------------------------------------------------------------------------------
 
 class Check(NamedTuple):
-    """One block along one direction v, or what is wrong with f or grad as a whole; numbers that do not apply are nan."""
+    """One block along one direction v, or what is wrong with f or grad as a whole; what does not apply is nan."""
     block: str | None
     size: int = 0
-    verdict: str = "ok"               # ok, wrong, undecided (kink or noise), not finite (the gradient), unfit (f or grad)
+    verdict: str = "ok"               # ok, wrong, undecided (kink or noise), not finite (grad), unfit (f or grad)
     message: str = ""                 # the finding as a sentence; "" when ok
     analytic: float = np.nan          # ⟨grad, v⟩
     numeric: float = np.nan           # Ridders, with its bar
@@ -115,11 +110,13 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientReport:
+    """What `check_gradient` found: `ok`, `findings` and `blocks` as data, str() as a report of at most 80 columns."""
     blocks: tuple                     # a Check for each block
     findings: tuple                   # what is found about f and grad as a whole, then the checks that are not ok
 
     @property
     def ok(self):
+        """Whether nothing was found."""
         return not self.findings
 
     def __str__(self):
@@ -129,10 +126,10 @@ class GradientReport:
                              f"{b.bar:.1e}", b.verdict) for b in self.blocks]
         notes = [f"Block {b.block!r} is proved only to ±{BARS * b.bar:.1e}: rounding of f hides smaller errors."
                  for b in self.blocks if b.verdict == "ok" and BARS * b.bar > 0.01 * abs(b.numeric) > 0]
-        exact = [b.complex_error for b in self.blocks if np.isfinite(b.complex_error)]
+        exact = [b.complex_error for b in self.blocks if b.verdict == "ok" and np.isfinite(b.complex_error)]
         if exact:
-            notes.append(f"Complex step proved safe in {len(exact)} of {len(self.blocks)} blocks; it differs from the "
-                         f"gradient by at most {max(exact):.1e} of a block's norm.")
+            notes.append(f"Complex step proved safe in {len(exact)} ok block(s): it differs from the gradient by at "
+                         f"most {max(exact):.1e} of a block's norm.")
         notes += [f"- {'' if f.block is None else f'block {f.block!r}: '}{f.message}" for f in self.findings]
         verdict = "Gradient ok" if self.ok else f"Gradient NOT ok, {len(self.findings)} finding(s)"
         notes.append(f"{verdict}; {2 + sum(b.n_evaluations for b in self.blocks)} evaluations of f.")
@@ -145,22 +142,20 @@ def check_gradient(f, grad, theta, blocks=None, rng=None):
     """Holds grad against the derivative of f at theta, along one random unit direction a block: a GradientReport.
 
         accepted where   |⟨grad, v⟩ − Ridders| ≤ 10 × Ridders' own bar
-        and, where the complex step is proved safe,   |⟨grad, v⟩ − complex step| ≤ 500 eps × the block's norm, or the floor
+        and, where the complex step is proved safe,   |⟨grad, v⟩ − complex step| ≤ 500 eps × the block's norm, or 1 bar
 
     f      : theta → one real number, the same at every call (freeze the noise)
     grad   : theta → its gradient, float64, in the form of theta
-    theta  : a flat vector, or a dict of named arrays of any shapes (then the names are the blocks). Copied to float64,
-             from float32 too: finite differences in float32 reject correct gradients. Every call gets a fresh copy.
+    theta  : a flat vector, or a dict of named arrays of any shapes (then the names are the blocks). Converted to
+             float64, since differences in float32 reject correct gradients; every call gets a fresh copy.
     blocks : for a flat theta, a dict from names to slices, index arrays or masks; default one block, "theta". Every
              entry must be in exactly one block, so that nothing stays unchecked unseen.
     rng    : Generator or seed for the directions. Default: seed 0, so that a report repeats itself.
 
-    One entry of n that is wrong by δ moves the slope by about δ/√n, far more than the bar of a smooth function. The
-    complex step is proved safe for a block where Ridders' bar is sharp and it agrees within 10 bars; differences below
-    the bar's floor are not held against a gradient (1 − tanh² cancels). A slope that stays blurred down to the smallest
-    steps is not decided: a kink, or noise. At most 19 evaluations of f a block of any size, 57 where f is not smooth,
-    and one for the complex step. What is wrong with f or grad is a finding, but a wrong form (names, shapes, dtype) of
-    an argument or a result raises TypeError or ValueError.
+    One entry of n that is wrong by δ moves the slope by about δ/√n. A slope that stays blurred down to the smallest
+    steps is not decided: a kink, or noise. The complex step is proved safe for a block where it agrees with Ridders
+    within 10 sharp bars. What is wrong with f or grad is a finding, but the wrong form (names, shapes, dtype) of an
+    argument or a result raises TypeError or ValueError. Evaluations of f: at most 20 a block, 77 where f is not smooth.
     """
     if isinstance(theta, Mapping):
         if blocks is not None:
@@ -168,13 +163,14 @@ def check_gradient(f, grad, theta, blocks=None, rng=None):
         flat, blocks, unpack, pack = _flatten(theta)
         return check_gradient(lambda th: f(unpack(th)), lambda th: pack(grad(unpack(th))), flat, blocks, rng)
     theta, rng = _double("theta", theta), check_rng(0 if rng is None else rng)
-    if theta.ndim != 1 or not np.isfinite(theta).all():
+    if theta.ndim != 1 or not theta.size or not np.isfinite(theta).all():
         raise ValueError("theta must be a flat vector, or a dict of named arrays, of finite numbers; got shape "
                          f"{theta.shape} with {np.count_nonzero(~np.isfinite(theta))} nan or infinite")
     blocks = _indices({"theta": slice(None)} if blocks is None else blocks, theta.size)
 
-    (f0, findings), (gradient, more) = _call_twice("f", f, theta, ()), _call_twice("grad", grad, theta, theta.shape)
-    findings += more
+    findings = []
+    f0 = _call_twice("f", f, theta, (), findings)
+    gradient = _call_twice("grad", grad, theta, theta.shape, findings)
     if not np.isfinite(f0):
         findings.append(Check(None, 0, "unfit", f"f is {f0} at theta: there is nothing to compare."))
     unfit = any(found.verdict == "unfit" for found in findings)
@@ -187,8 +183,7 @@ def _check_block(name, f, theta, where, gradient, rng):
     v, n_calls = np.zeros_like(theta), 0
     v[where] = rng.standard_normal(where.shape)
     v /= np.linalg.norm(v)
-    n_bad = np.count_nonzero(~np.isfinite(gradient))
-    if n_bad:
+    if n_bad := np.count_nonzero(~np.isfinite(gradient)):
         return Check(name, where.size, "not finite", f"{n_bad} entries of the gradient are nan or infinite.")
 
     def along(t):
@@ -197,63 +192,61 @@ def _check_block(name, f, theta, where, gradient, rng):
         return f(theta + t * v)
 
     analytic, norm = float(np.sum(gradient * v[where])), float(np.linalg.norm(gradient))
-    noise, slopes = EPS * np.linalg.norm(gradient * theta[where]), []         # theta + t v is rounded, too
+    noise, slope = EPS * np.linalg.norm(gradient * theta[where]), Slope()     # theta + t v is rounded, too
     for h in FIRST_STEPS:
-        slopes.append(ridders(along, h=h, noise=noise))
-        slope = min(slopes, key=lambda s: s.bar)
+        finer = ridders(along, h=h, noise=noise)
+        too_fine = finer.reach == 0 < slope.reach and abs(analytic) > BARS * finer.bar     # f moves in coarser grains
+        if finer.bar < slope.bar and not too_fine:
+            slope = finer
         size = max(abs(analytic), abs(slope.value))
         sharp, rounded = slope.bar <= SHARP * size, slope.bar <= 100 * slope.floor
         if sharp or rounded:
             break
-    exact = _proved_complex_step(along, slope) if sharp else np.nan
+    try:
+        exact = complex_step(along, 0.0, 1.0) if sharp else np.nan
+    except Exception:            # whatever f raises on complex numbers says only that its path is not complex-safe
+        exact = np.nan
+    if not abs(exact - slope.value) <= BARS * slope.bar:                     # nor is it where Ridders disagrees
+        exact = np.nan
     error, exact_error = abs(analytic - slope.value), abs(analytic - exact)
 
     verdict, message = "ok", ""
-    if error > BARS * slope.bar:
-        verdict, message = "wrong", (
-            f"the analytic slope {analytic:.6g} is not the numeric slope {slope.value:.6g}: they differ by "
-            f"{error:.2g}, with a bar of {slope.bar:.2g}.")
-    elif not rounded and not slope.bar <= BLURRED * max(size, slope.reach):
+    if not rounded and not slope.bar <= BLURRED * max(size, slope.reach):    # no witness against grad, either
         verdict, message = "undecided", (
             f"not decided: kink or noise. However small the step, the numeric slope {slope.value:.6g} is uncertain "
             f"by {slope.bar:.2g}, so f is not smooth here. Move theta a little, or freeze the noise.")
-    elif exact_error > max(ULPS * EPS * norm, slope.floor):
+    elif error > BARS * slope.bar:
+        verdict = "wrong"
+        message = f"analytic slope {analytic:.6g}, numeric {slope.value:.6g}: {error:.2g} apart, bar {slope.bar:.2g}."
+    elif exact_error > max(ULPS * EPS * norm, slope.bar):
         verdict, message = "wrong", (
-            f"below Ridders' bar, but {exact_error / norm:.1e} of the gradient's norm away from the complex step: more "
-            "than rounding. A small term is wrong in the gradient; or right, and not complex-safe in f (abs, norm).")
+            f"within 10 bars of Ridders, but {exact_error:.1e} away from the complex step, more than rounding. A small "
+            "term is wrong in the gradient; or it is right, and in f not complex-safe (abs, norm).")
     return Check(name, where.size, verdict, message, analytic, slope.value, error, slope.bar, exact,
                  exact_error / (norm or np.nan), n_calls)
 
 
-def _proved_complex_step(along, slope):
-    """The complex step, or nan unless Ridders' slope confirms it."""
-    try:
-        exact = complex_step(along, 0.0, 1.0)
-    except Exception:            # whatever f raises on complex numbers says only that its path is not complex-safe
-        return np.nan
-    return exact if abs(exact - slope.value) <= BARS * slope.bar else np.nan
-
-
-def _call_twice(name, function, theta, shape):
-    """What function returns at theta; and as findings, whether it changes its argument or its result."""
-    argument, findings = theta.copy(), []
+def _call_twice(name, function, theta, shape, findings):
+    """What function returns at theta. It is found out if it changes its argument, or its result."""
+    argument = theta.copy()
     first, second = (_double(f"what {name} returns", function(th), shape) for th in (argument, theta.copy()))
     if not np.array_equal(argument, theta):
         findings.append(Check(None, 0, "wrong", f"{name} changes its argument in place: let it work on a copy."))
-    if np.any(np.abs(first - second) > ULPS * EPS * np.max(np.abs(first))):
+    size = np.max(np.abs(first), initial=0.0, where=np.isfinite(first))
+    if not np.allclose(first, second, rtol=0, atol=ULPS * EPS * size, equal_nan=True):
         findings.append(Check(None, 0, "unfit", f"{name} is random, or remembers: two calls at the same theta differ. "
                               "Freeze the noise (draw it once, outside); clear what is added to."))
-    return first, findings
+    return first
 
 
 def _flatten(theta):
     """A dict of arrays as a flat vector, its blocks, the way back (views), and the way for a gradient."""
     arrays = {name: _double(f"theta[{name!r}]", array) for name, array in theta.items()}
     flat = np.concatenate([np.zeros(0), *(array.ravel() for array in arrays.values())])
-    ends = np.cumsum([array.size for array in arrays.values()])
 
     def unpack(flat):
-        return {name: part.reshape(arrays[name].shape) for name, part in zip(arrays, np.split(flat, ends))}
+        parts = np.split(flat, np.cumsum([array.size for array in arrays.values()]))
+        return {name: part.reshape(array.shape) for (name, array), part in zip(arrays.items(), parts)}
 
     def pack(gradient):
         if not isinstance(gradient, Mapping) or gradient.keys() != arrays.keys():

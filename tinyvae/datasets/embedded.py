@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..validation import check_choice
+from ..validation import check_dtype
 
 
 def load_digits(*, dtype="float64"):
@@ -33,7 +33,7 @@ def load_mnist5k(*, dtype="float64"):
 
 
 def _load(name, white, dtype):
-    check_choice("dtype", dtype, ("float64", "float32"))
+    dtype = check_dtype("dtype", dtype)
     with np.load(Path(__file__).with_name(name), allow_pickle=False) as file:
         images, y = file["images"], file["labels"].astype(np.int64)
     return np.divide(images.reshape(len(images), -1), white, dtype=dtype), y
