@@ -116,9 +116,9 @@ def test_digits_are_fresh_on_each_call(name):
 
 
 @pytest.mark.parametrize("name", LOADERS)
-@pytest.mark.parametrize("dtype", ["float16", "int64", "f4", None, float, np.float32])
+@pytest.mark.parametrize("dtype", ["float16", "int64", "f4", None, float])
 def test_other_dtypes_are_refused(name, dtype):
-    with pytest.raises(ValueError, match="dtype must be one of 'float64', 'float32', got"):
+    with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64', got"):
         LOADERS[name](dtype=dtype)
 
 
@@ -337,8 +337,8 @@ NAN, INF = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize("build, error, message", [
-    (lambda: GaussianMixture([0.0, 1.0], [1, 1]), ValueError, "means: Expected 2D array .* got 1D"),
-    (lambda: GaussianMixture([[]], [1]), ValueError, "means has no columns"),
+    (lambda: GaussianMixture([0.0, 1.0], [1, 1]), ValueError, "means: Expected 2D array, .* got 1D"),
+    (lambda: GaussianMixture([[]], [1]), ValueError, "means must have at least 1 column"),
     (lambda: GaussianMixture(np.empty((0, 2)), []), ValueError, "means must have at least 1 row"),
     (lambda: GaussianMixture([[0, NAN]], [1]), ValueError, "means contains NaN"),
     (lambda: GaussianMixture(np.array(M, dtype=object), [1, 1]), TypeError, "means: .* got dtype object"),
@@ -380,8 +380,8 @@ def test_bad_laws_are_refused(build, error, message):
     ([[0.0, 0.0], [INF, 0.0]], ValueError, "x contains NaN or infinity .*row 1, column 0"),
     ([[0.0, 0.0, 0.0]], ValueError, "x has 3 features, but (GaussianMixture|Ring|Banana) is expecting 2"),
     ([[0.0]], ValueError, "x has 1 features"),
-    ([0.0, 0.0], ValueError, "x: Expected 2D array .*got 1D"),
-    (np.zeros((1, 1, 2)), ValueError, "x: Expected 2D array .*got 3D"),
+    ([0.0, 0.0], ValueError, "x: Expected 2D array, .*got 1D"),
+    (np.zeros((1, 1, 2)), ValueError, "x: Expected 2D array, .*got 3D"),
     (np.empty((0, 2)), ValueError, "x must have at least 1 row"),
     (np.zeros((1, 2), dtype=object), TypeError, "x: .*got dtype object"),
     (np.zeros((1, 2), dtype=complex), ValueError, "x: Complex"),
