@@ -2,7 +2,7 @@
 # # 70 · A VAE on real handwritten digits
 # **Question.** How can two networks that only ever see pixels learn to read digits into a plane, and to draw new ones from it?
 #
-# Tags EL.3, EL.E, RP.1, OP.1 · needs 10, 20, 30 · 15 s
+# Tags EL.3, EL.E, RP.1, OP.1 · needs 10, 20, 30 · 12 s
 # %%
 from pathlib import Path
 
