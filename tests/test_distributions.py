@@ -302,3 +302,11 @@ def test_log_prob_d_writes_into_the_buffer_it_is_given(law, x, args):
     buffer = np.full_like(out, np.nan)
     assert law.log_prob_d(x, out, w, *args, d_out=buffer) is buffer
     np.testing.assert_array_equal(buffer, law.log_prob_d(x, out, w, *args))
+
+
+def test_bernoulli_entropy_keeps_its_digits_on_both_sides():
+    """log(1 + e^−a) + a e^−a / (1 + e^−a), a = |l|, has positive terms alone; four operations leave a few units."""
+    a = np.linspace(0, 700, 1401)
+    want = np.log1p(np.exp(-a)) + a * np.exp(-a) / (1 + np.exp(-a))
+    for logits in (a, -a):
+        np.testing.assert_allclose(bernoulli.entropy(logits[:, None]), want, rtol=8 * np.finfo(float).eps)

@@ -233,3 +233,19 @@ def test_float32_stays_float32_and_is_the_rounded_float64(widths, B, seed):
     assert all(a.dtype == np.float32 for a in (*hs, *das, grad))
     worst = worst_error(single, hs, grad, das[0], exact, exact_das[0])
     assert worst <= 200 * np.finfo(np.float32).eps         # some ten roundings a layer and pass, and φ'' between them
+
+
+def test_dx_is_asked_for_anew_when_buffers_are_reused():
+    """What an earlier call was asked for decides nothing: dx is None, or this call's own."""
+    rng = np.random.default_rng(5)
+    layers = [(rng.normal(size=(3, 4)), rng.normal(size=4)), (rng.normal(size=(4, 2)), rng.normal(size=2))]
+    grads = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
+    hs = mlp_forward(layers, [ACTIVATIONS["tanh"]] * 2, rng.normal(size=(5, 3)))
+
+    def backward(dy, need_dx, out=None):
+        return mlp_backward(layers, [ACTIVATIONS["tanh"]] * 2, hs, dy, grads, need_dx, out=out)
+
+    dy, other = rng.normal(size=(2, 5, 2))
+    want = backward(dy, True)[0].copy()
+    assert backward(dy, False, out=backward(other, True))[0] is None
+    np.testing.assert_array_equal(backward(dy, True, out=backward(other, False))[0], want)
