@@ -70,13 +70,13 @@ for name, phi in ACTIVATIONS.items():
     claim_equal("NL.2", f"{name}: φ', φ'' = complex step", [phi.d(h), phi.dd(h)], [first, second], tol=1e-13)
 # %% [markdown]
 # Beside a matrix product, biases and activations cost little arithmetic but many trips to memory. So the library does
-# them together: `bias_activation` writes φ(x W + b) over the product x W, `activation_dbias` forms da = dh φ'(a) and
-# db = Σ da in one pass.
+# them together: `bias_activation` writes φ(x W + b) over the product x W, `activation_dbias` writes da = dh φ'(a) over
+# dh and forms db = Σ da in the same pass.
 # %%
 phi = ACTIVATIONS["tanh"]
 h, dh = bias_activation(x @ W, b, phi), dy
-da = np.empty_like(dh)
-activation_dbias(dh, h, phi, da, db)
+da = dh.copy()
+activation_dbias(da, h, phi, db)
 claim_equal("NL.2", "h = φ(dense(x, W, b))", h, phi.f(dense(x, W, b)), tol=1e-14)
 by_steps = stepped(lambda a: np.sum(dh * np.tanh(a)), x @ W + b)
 claim_equal("NL.2", "da = dh φ'(a), by complex step", da, by_steps, tol=1e-14)

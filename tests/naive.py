@@ -125,6 +125,18 @@ def diagonal_draw(out, eps):
     return [[mu + sd * e for (mu, sd), e in zip(*rows)] for rows in zip(split(out), eps)]
 
 
+def diagonal_draw_d(dz, out, eps):
+    """(dmu, dlogvar), row by row: dmu = dz, dlogvar = dz ε dsd/dlogvar = dz ε sd / 2"""
+    return [[list(dz_b), [d * e * sd / 2 for d, e, (_, sd) in zip(dz_b, eps_b, row)]]
+            for dz_b, eps_b, row in zip(dz, eps, split(out))]
+
+
+def diagonal_kl_d(out, w):
+    """(dmu, dlogvar), row by row: dmu = w mu, dlogvar = ½ w (sd² − 1)"""
+    return [[[w_b * mu for mu, _ in row], [w_b * (sd - 1) * (sd + 1) / 2 for _, sd in row]]
+            for row, w_b in zip(split(out), w)]
+
+
 def isotropic_log_prob(x, out, logvar):
     """Σ_d log N(x_d; out_d, sd²), one sd for all"""
     sd = math.exp(logvar / 2)

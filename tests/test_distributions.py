@@ -90,7 +90,42 @@ def _log_prob_d_twin(rng, B, n, dtype):
     return (x, logits, w, np.empty_like(x)), {3: (want, np.abs(w)[:, None])}
 
 
-TWINS = {"bernoulli_log_prob": _log_prob_twin, "bernoulli_log_prob_d": _log_prob_d_twin}
+def _out(rng, B, K, dtype):
+    """[mu | logvar] and its size as it enters a KL, (B, K): mu² + e^logvar + |logvar|; and noise."""
+    mu, logvar = rng.normal(size=(B, K)), rng.choice([0.1, 3, 15], size=(B, K)) * rng.normal(size=(B, K))
+    out = np.concatenate([mu, logvar], axis=1).astype(dtype)
+    return out, mu**2 + np.exp(logvar) + np.abs(logvar) + 1, rng.normal(size=(B, K)).astype(dtype)
+
+
+def _draw_twin(rng, B, n, dtype):
+    out, size, eps = _out(rng, B, n, dtype)
+    want = naive.diagonal_draw(out.tolist(), eps.tolist())
+    return (out.reshape(B, 2, n), eps, np.empty_like(eps)), {2: (want, np.abs(out[:, :n]) + np.sqrt(size) * np.abs(eps))}
+
+
+def _draw_d_twin(rng, B, n, dtype):
+    out, size, eps = _out(rng, B, n, dtype)
+    dz = rng.normal(size=(B, n)).astype(dtype)
+    want = naive.diagonal_draw_d(dz.tolist(), out.tolist(), eps.tolist())
+    sizes = np.stack([np.abs(dz), np.abs(dz * eps) * np.sqrt(size)], axis=1)
+    return (dz, out.reshape(B, 2, n), eps, np.empty((B, 2, n), dtype)), {3: (want, sizes)}
+
+
+def _kl_twin(rng, B, n, dtype):
+    out, size, _ = _out(rng, B, n, dtype)
+    return (out.reshape(B, 2, n), np.empty(B, dtype)), {1: (naive.diagonal_kl(out.tolist()), np.sum(size, axis=1))}
+
+
+def _kl_d_twin(rng, B, n, dtype):
+    out, size, _ = _out(rng, B, n, dtype)
+    w = rng.normal(size=B).astype(dtype)
+    sizes = np.abs(w)[:, None, None] * np.stack([np.abs(out[:, :n]), size], axis=1)
+    return (out.reshape(B, 2, n), w, np.empty((B, 2, n), dtype)), {2: (naive.diagonal_kl_d(out.tolist(), w.tolist()), sizes)}
+
+
+TWINS = {"bernoulli_log_prob": _log_prob_twin, "bernoulli_log_prob_d": _log_prob_d_twin,
+         "diagonal_draw": _draw_twin, "diagonal_draw_d": _draw_d_twin,
+         "diagonal_kl": _kl_twin, "diagonal_kl_d": _kl_d_twin}
 
 # ---- against SciPy ---------------------------------------------------------------------------------------------------
 # Parameters: means up to a few σ from 0, logvar from −3 to 2, nothing symmetric.
@@ -135,6 +170,23 @@ def test_compiled_bernoulli_keeps_its_digits_in_the_tails(dtype, limit):
     logits = -np.abs(logits).T.copy()
     got, want = bernoulli.log_prob_d(0 * logits, logits, np.ones(1, dtype)), -special.expit(logits.astype(float))
     np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype, lowest, highest", [(np.float64, -700, 709), (np.float32, -87, 88)])
+def test_compiled_exponentials_keep_their_digits(dtype, lowest, highest):
+    """exp(logvar / 2) as a draw with eps = 1, expm1(logvar) as twice a derivative: relative to themselves, far and near
+    zero. Where e^logvar is too large for the dtype, both are infinite; where it is too small, σ is all but zero.
+    """
+    logvar = np.concatenate([np.linspace(lowest, highest, 5001), np.linspace(-1, 1, 5001) ** 5]).astype(dtype)
+    out = np.stack([0 * logvar, logvar], axis=1)
+    eps = 4 * np.finfo(dtype).eps
+    sd = posterior.draw(out, np.ones((len(out), 1), dtype))[:, 0]
+    np.testing.assert_allclose(sd, np.exp(logvar.astype(np.longdouble) / 2).astype(dtype), rtol=eps)
+    expm1 = 2 * posterior.kl_d(out, np.ones(len(out), dtype))[:, 1]
+    np.testing.assert_allclose(expm1, np.expm1(logvar.astype(np.longdouble)).astype(dtype), rtol=eps)
+    far = np.array([[0, 10 * highest], [0, 10 * lowest]], dtype)
+    assert posterior.kl(far)[0] == np.inf and posterior.kl_d(far, np.ones(2, dtype))[0, 1] == np.inf
+    assert 0 <= posterior.draw(far, np.ones((2, 1), dtype))[1, 0] < 1e-37
 
 
 def test_entropies_against_scipy():

@@ -255,9 +255,12 @@ def test_a_diverging_autoencoder_too(optimizer, dtype):
 class Planted(VAE):
     """Its fifth step writes `value` into one number: of the gradient, or the loss."""
 
+    def forward(self, P, x, eps, out=None):
+        self.__dict__.setdefault("thetas", []).append(self.theta_.copy())
+        return super().forward(P, x, eps, out)
+
     def backward(self, P, t, G, out=None):
         result = super().backward(P, t, G, out)
-        self.__dict__.setdefault("thetas", []).append(self.theta_.copy())
         if len(self.thetas) == 5 and self.where == "gradient":
             G.decoder[0].b[1] = self.value
         return result

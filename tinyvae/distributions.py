@@ -58,16 +58,18 @@ class DiagonalGaussian:
 
         out (B, 2K), eps (B, K)   returns (B, K).   Source: Kingma and Welling 2014, section 2.4.
         """
-        mu, logvar = self.split(out)
-        return mu + np.exp(logvar / 2) * eps
+        z = np.empty(eps.shape, np.result_type(out, eps))
+        diagonal_draw(_pairs(out), eps, z)
+        return z
 
     def draw_d(self, dz, out, eps):
         """dmu = dz,  dlogvar = ½ dz eps exp(logvar / 2); none flows into eps.   [RP.2]
 
         dz (B, K)   returns d_out (B, 2K)
         """
-        mu, logvar = self.split(out)
-        return np.concatenate([dz, dz * eps * np.exp(logvar / 2) / 2], axis=1)
+        d_out = np.empty(out.shape, np.result_type(dz, out))
+        diagonal_draw_d(dz, _pairs(out), eps, _pairs(d_out))
+        return d_out
 
     def kl(self, out):
         """KL(q ‖ N(0, I)) = ½ Σ_k (mu² + exp(logvar) − 1 − logvar), row by row.   [EL.3]
@@ -75,13 +77,15 @@ class DiagonalGaussian:
         out (B, 2K)   returns (B,), nats. Written with expm1: near the prior the textbook form cancels to 0 in float32.
         Source: Kingma and Welling 2014, appendix B.
         """
-        mu, logvar = self.split(out)
-        return np.sum(mu * mu + np.expm1(logvar) - logvar, axis=1) / 2
+        result = np.empty(len(out), out.dtype)
+        diagonal_kl(_pairs(out), result)
+        return result
 
     def kl_d(self, out, w):
         """dmu = w mu,  dlogvar = ½ w (exp(logvar) − 1)   [EL.3]        w (B,)   returns d_out (B, 2K)"""
-        mu, logvar = self.split(out)
-        return w[:, None] * np.concatenate([mu, np.expm1(logvar) / 2], axis=1)
+        d_out = np.empty(out.shape, np.result_type(out, w))
+        diagonal_kl_d(_pairs(out), w, _pairs(d_out))
+        return d_out
 
     def log_prob(self, z, out):
         """log q(z|x) = −½ Σ_k ((z − mu)² exp(−logvar) + logvar + log 2π)
@@ -112,6 +116,40 @@ class DiagonalGaussian:
         d_out = np.zeros_like(out)
         self.split(d_out)[1][:] = w[:, None] / 2
         return d_out
+
+
+def _pairs(out):
+    """out = [mu | logvar], (B, 2K), as (B, 2, K): the two of a dimension in one array, which a twin can be given."""
+    return out.reshape(len(out), 2, -1)
+
+
+@compiled("BPK BK BK")
+def diagonal_draw(pairs, eps, z):
+    """z = mu + exp(logvar / 2) eps        pairs (B, 2, K), eps (B, K); z (B, K) is overwritten"""
+    mu, logvar = pairs[:, 0], pairs[:, 1]
+    np.add(mu, np.exp(logvar / 2) * eps, out=z)
+
+
+@compiled("BK BPK BK BPK")
+def diagonal_draw_d(dz, pairs, eps, d_pairs):
+    """dmu = dz,  dlogvar = ½ dz eps exp(logvar / 2)        d_pairs (B, 2, K) is overwritten"""
+    np.copyto(d_pairs[:, 0], dz)
+    np.multiply(dz * eps, np.exp(pairs[:, 1] / 2) / 2, out=d_pairs[:, 1])
+
+
+@compiled("BPK B")
+def diagonal_kl(pairs, result):
+    """½ Σ_k (mu² + expm1(logvar) − logvar)        result (B,) is overwritten"""
+    mu, logvar = pairs[:, 0], pairs[:, 1]
+    np.sum((mu * mu + (np.expm1(logvar) - logvar)) / 2, axis=1, out=result)
+
+
+@compiled("BPK B BPK")
+def diagonal_kl_d(pairs, w, d_pairs):
+    """dmu = w mu,  dlogvar = ½ w expm1(logvar)        d_pairs (B, 2, K) is overwritten"""
+    mu, logvar = pairs[:, 0], pairs[:, 1]
+    np.multiply(w[:, None], mu, out=d_pairs[:, 0])
+    np.multiply(w[:, None] / 2, np.expm1(logvar), out=d_pairs[:, 1])
 
 
 # ---- likelihoods: p(x|z) from the decoder's output -------------------------------------------------------------------

@@ -39,43 +39,42 @@ def bias_relu(a, b):
 
 
 @jit
-def activation_dbias(dh, h, number, da, db):
-    """da = dh φ'(a), db = Σ_B da        [ops.activation_dbias]"""
+def activation_dbias(da, h, number, db):
+    """da = dh φ'(a) over dh, db = Σ_B da        [ops.activation_dbias]"""
     one, zero = h.dtype.type(1), h.dtype.type(0)
     db[:] = zero
     for b in range(h.shape[0]):
-        if number == 0:
+        if number == 1:
             for j in range(h.shape[1]):
-                da[b, j] = dh[b, j]
-        elif number == 1:
-            for j in range(h.shape[1]):
-                da[b, j] = dh[b, j] * (one - h[b, j] * h[b, j])
+                da[b, j] *= one - h[b, j] * h[b, j]
         elif number == 2:
             for j in range(h.shape[1]):
-                da[b, j] = dh[b, j] * (h[b, j] * (one - h[b, j]))
+                da[b, j] *= h[b, j] * (one - h[b, j])
         elif number == 3:
             for j in range(h.shape[1]):
-                da[b, j] = dh[b, j] if h[b, j] > zero else dh[b, j] * zero
-        else:
+                da[b, j] *= one if h[b, j] > zero else zero
+        elif number == 4:
             for j in range(h.shape[1]):
-                da[b, j] = dh[b, j] * (one + min(h[b, j], zero))
+                da[b, j] *= one + min(h[b, j], zero)
         for j in range(h.shape[1]):
             db[j] += da[b, j]
 
 
 @jit
-def _exp_of_minus_magnitude(row, poly, power):
-    """e^−|a| = 2^k e^r, k = round(−|a| / ln 2), |r| ≤ ln(2)/2: e^r into `poly` by Taylor series, 2^k into `power`.
+def _exp(a, power):
+    """e^a = 2^k e^r, k = round(a / ln 2), |r| ≤ ln(2)/2: p = e^r − 1 by Taylor series over a, and 2^k into `power`.
 
-    There is no vectorised exp to call. 2^k is made by writing k into the bits of the exponent. A loop that makes both
-    factors vectorises, as does the caller's that multiplies them; one loop with both does not.
+        e^a = p 2^k + 2^k           e^a − 1 = p 2^k + (2^k − 1)
+
+    There is no vectorised exp to call. 2^k is made by writing k into the bits of the exponent, infinity for the largest
+    k. A loop that makes both factors vectorises, as does the caller's that multiplies them; one with both does not.
     """
-    T = row.dtype.type
-    double = row.itemsize == 8
+    T = a.dtype.type
+    double = a.itemsize == 8
     bits = power.view(np.int32)
-    lowest = T(-700) if double else T(-87)
-    for j in range(row.size):
-        t = max(-abs(row[j]), lowest)
+    lowest, highest = (T(-700), T(710)) if double else (T(-87), T(89))
+    for j in range(a.size):
+        t = min(max(a[j], lowest), highest)
         k = np.floor(t * T(1.4426950408889634) + T(0.5))
         r = (t - k * T(0.693145751953125)) - k * T(1.4286068203094172e-06)     # ln 2 in two parts keeps the digits of r
         q = T(0)
@@ -84,12 +83,65 @@ def _exp_of_minus_magnitude(row, poly, power):
             q = (q * r + T(1 / 39916800)) * r + T(1 / 3628800)
             q = ((q * r + T(1 / 362880)) * r + T(1 / 40320)) * r
         q = (((q + T(1 / 5040)) * r + T(1 / 720)) * r + T(1 / 120)) * r + T(1 / 24)
-        poly[j] = (((q * r + T(1 / 6)) * r + T(0.5)) * r + T(1)) * r + T(1)
+        a[j] = ((q * r + T(1 / 6)) * r + T(0.5)) * (r * r) + r
         if double:
             bits[2 * j] = 0
             bits[2 * j + 1] = (np.int32(k) + np.int32(1023)) << np.int32(20)
         else:
             bits[j] = (np.int32(k) + np.int32(127)) << np.int32(23)
+
+
+@jit
+def diagonal_draw(pairs, eps, z):
+    """z = mu + exp(logvar / 2) eps        [distributions.diagonal_draw]"""
+    p, power = _exp_of_logvar(pairs, 0.5)
+    for b in range(z.shape[0]):
+        for k in range(z.shape[1]):
+            z[b, k] = pairs[b, 0, k] + (p[b, k] * power[b, k] + power[b, k]) * eps[b, k]
+
+
+@jit
+def diagonal_draw_d(dz, pairs, eps, d_pairs):
+    """dmu = dz, dlogvar = ½ dz eps exp(logvar / 2)        [distributions.diagonal_draw_d]"""
+    half = dz.dtype.type(0.5)
+    p, power = _exp_of_logvar(pairs, 0.5)
+    for b in range(dz.shape[0]):
+        for k in range(dz.shape[1]):
+            d_pairs[b, 0, k] = dz[b, k]
+            d_pairs[b, 1, k] = half * dz[b, k] * eps[b, k] * (p[b, k] * power[b, k] + power[b, k])
+
+
+@jit
+def diagonal_kl(pairs, result):
+    """½ Σ_k mu² + expm1(logvar) − logvar, whose terms must not be reordered        [distributions.diagonal_kl]"""
+    T = pairs.dtype.type
+    p, power = _exp_of_logvar(pairs, 1.0)
+    for b in range(result.size):
+        total = T(0)
+        for k in range(pairs.shape[2]):
+            expm1 = p[b, k] * power[b, k] + (power[b, k] - T(1))
+            total += pairs[b, 0, k] * pairs[b, 0, k] + (expm1 - pairs[b, 1, k])
+        result[b] = T(0.5) * total
+
+
+@jit
+def diagonal_kl_d(pairs, w, d_pairs):
+    """dmu = w mu, dlogvar = ½ w expm1(logvar)        [distributions.diagonal_kl_d]"""
+    T = pairs.dtype.type
+    p, power = _exp_of_logvar(pairs, 1.0)
+    for b in range(w.size):
+        for k in range(pairs.shape[2]):
+            d_pairs[b, 0, k] = w[b] * pairs[b, 0, k]
+            d_pairs[b, 1, k] = T(0.5) * w[b] * (p[b, k] * power[b, k] + (power[b, k] - T(1)))
+
+
+@jit
+def _exp_of_logvar(pairs, factor):
+    """The two parts of exp(factor · logvar), (B, K) each, as `_exp` makes them: a row alone is too short for it."""
+    p = pairs.dtype.type(factor) * pairs[:, 1]
+    power = np.empty_like(p)
+    _exp(p.reshape(-1), power.reshape(-1))
+    return p, power
 
 
 @jit(sums=True)
@@ -100,13 +152,15 @@ def bernoulli_log_prob(x, logits, result):
     """
     T = logits.dtype.type
     double = logits.itemsize == 8
-    poly = np.empty(logits.shape[1], logits.dtype)
+    p = np.empty(logits.shape[1], logits.dtype)
     power = np.empty(logits.shape[1], logits.dtype)
     for b in range(logits.shape[0]):
-        _exp_of_minus_magnitude(logits[b], poly, power)
+        for j in range(logits.shape[1]):
+            p[j] = -abs(logits[b, j])
+        _exp(p, power)
         total = T(0)
         for j in range(logits.shape[1]):
-            e = poly[j] * power[j]
+            e = p[j] * power[j] + power[j]
             u = e / (T(2) + e)
             v = u * u
             q = T(0)
@@ -124,12 +178,14 @@ def bernoulli_log_prob(x, logits, result):
 def bernoulli_log_prob_d(x, logits, w, d_logits):
     """w (x − sigmoid(l))        [distributions.bernoulli_log_prob_d]"""
     T = logits.dtype.type
-    poly = np.empty(logits.shape[1], logits.dtype)
+    p = np.empty(logits.shape[1], logits.dtype)
     power = np.empty(logits.shape[1], logits.dtype)
     for b in range(logits.shape[0]):
-        _exp_of_minus_magnitude(logits[b], poly, power)
         for j in range(logits.shape[1]):
-            e = poly[j] * power[j]
+            p[j] = -abs(logits[b, j])
+        _exp(p, power)
+        for j in range(logits.shape[1]):
+            e = p[j] * power[j] + power[j]
             sigmoid = (T(1) if logits[b, j] >= T(0) else e) / (T(1) + e)
             d_logits[b, j] = w[b] * (x[b, j] - sigmoid)
 

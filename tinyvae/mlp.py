@@ -5,7 +5,7 @@ Both passes return a list of arrays, which the next call of the same shapes may 
 """
 import numpy as np
 
-from .ops import activation_dbias, bias_activation, dense_dx
+from .ops import activation_dbias, bias_activation, dense_dx, identity
 
 
 def mlp_forward(layers, activations, x, out=None):
@@ -23,16 +23,17 @@ def mlp_backward(layers, activations, hs, dy, grads, need_dx, out=None):
         da = dh φ'(a)      db = Σ_B da      dW = h_inᵀ da      dh_in = da Wᵀ
 
     hs from `mlp_forward` and dy (B, O_L), the derivative by the stack's output, are not changed; `grads`, a list of
-    (dW, db), is overwritten. dx is None unless `need_dx`: nobody asks for the derivative by the data, and it would cost
-    as much as the first layer itself.
+    (dW, db), is overwritten. Where the last layer is linear, da_L is dy itself, the same array. dx is None unless
+    `need_dx`: nobody asks for the derivative by the data, and it would cost as much as the first layer itself.
     """
     das = list(out) if out else [None] + [np.empty(h.shape, dy.dtype) for h in hs[1:]]
-    dh = dy
+    if activations[-1].f is identity:
+        das[-1] = dy
+    else:
+        np.copyto(das[-1], dy)
     for i in range(len(layers) - 1, -1, -1):
         W, (dW, db), da = layers[i][0], grads[i], das[i + 1]
-        activation_dbias(dh, hs[i + 1], activations[i], da, db)               # da = dh φ'(a),  db = Σ_B da
+        activation_dbias(da, hs[i + 1], activations[i], db)                   # da = dh φ'(a) over dh,  db = Σ_B da
         np.matmul(hs[i].T, da, out=dW)                                        # dW = h_inᵀ da
-        if i or need_dx:
-            dh = dense_dx(da, W, out=das[i])                                  # dh_in = da Wᵀ
-    das[0] = dh if need_dx else None
+        das[i] = dense_dx(da, W, out=das[i]) if i or need_dx else None        # dh_in = da Wᵀ
     return das

@@ -212,10 +212,10 @@ def bias_relu(a, b):
     np.maximum(a, 0, out=a)
 
 
-@compiled("BH BH BH H")
-def activation_dbias(dh, h, phi, da, db):
-    """da = dh φ'(a) and db = Σ_B da, both overwritten; da may be dh itself.        dh, h, da (B, H), db (H,)"""
-    np.multiply(dh, phi.d(h), out=da)
+@compiled("BH BH H")
+def activation_dbias(da, h, phi, db):
+    """da = dh φ'(a), written over dh, and db = Σ_B da.        da (holding dh at first) and h (B, H); db (H,)"""
+    np.multiply(da, phi.d(h), out=da)
     np.sum(da, axis=0, out=db)
 
 

@@ -58,11 +58,15 @@ class Trace(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """What a backward pass computes on its way: the loss differentiated by the decoder's output and, for each stack, by
-    its input (the decoder's is dz) and by every pre-activation."""
-    out: np.ndarray
+    """What a backward pass computes on its way: the loss differentiated, for each stack, by its input (the decoder's is
+    dz) and by every pre-activation."""
     encoder: list
     decoder: list
+
+    @property
+    def out(self):
+        """By the decoder's output, whose layer is linear."""
+        return self.decoder[-1]
 
 
 class VAE(GradientEstimator):
@@ -155,7 +159,7 @@ class VAE(GradientEstimator):
                      + posterior.kl_d(t.encoded, self.beta * w))                           # and through the KL
         d_encoder = mlp_backward(P.encoder, activations, t.encoder, d_encoded, G.encoder, need_dx=False,
                                  out=out and out.encoder)
-        return Derivatives(d_out, d_encoder, d_decoder)
+        return Derivatives(d_encoder, d_decoder)
 
     def loss_and_grad(self, X, eps):
         """`mean_loss` over the rows of X, nats per example, and its flat gradient, at theta_, with eps frozen.   [OP.1]
@@ -302,9 +306,9 @@ class VAE(GradientEstimator):
             np.less(memory["threshold"], x, out=x)
         eps = rng.standard_normal((len(x), self.n_components), x.dtype)
         t = memory["trace"] = self.forward(P, x, eps, out=memory.get("trace"))
+        log_px_z, kl = self.bound_terms(P, t)                 # before the backward pass, while t.out is in the cache
         memory["derivatives"] = self.backward(P, t, G, out=memory.get("derivatives"))
-        log_px_z, kl = self.bound_terms(P, t)
-        reconstruction, kl = -np.mean(log_px_z), np.mean(kl)
+        reconstruction, kl = -log_px_z.sum() / len(x), kl.sum() / len(x)
         return {"loss": reconstruction + self.beta * kl, "reconstruction": reconstruction, "kl": kl}
 
     def _check_parameters(self):
