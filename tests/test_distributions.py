@@ -248,11 +248,26 @@ def test_bernoulli_density_mean_and_entropy_are_one_law():
         assert abs(-(p @ log_p) - bernoulli.entropy(out).item()) < 1e-12
 
 
+@given(seed=st.integers(0, 1000), dtype=st.sampled_from([np.float32, np.float64]))
+def test_kl_by_dimension_is_the_kl_of_each_dimension_alone(seed, dtype):                                  # [EL.3]
+    rng = np.random.default_rng(seed)
+    B, K = rng.integers(1, 6, size=2)
+    out = rng.normal(scale=2, size=(B, 2 * K)).astype(dtype)
+    terms = posterior.kl_by_dimension(out)
+    assert terms.shape == (B, K) and terms.dtype == dtype
+    eps = np.finfo(dtype).eps                               # of terms none of which cancels another: all are ≥ 0
+    for k in range(K):
+        np.testing.assert_allclose(terms[:, k], posterior.kl(np.ascontiguousarray(out[:, [k, K + k]])), rtol=8 * eps,
+                                   atol=8 * eps)
+    np.testing.assert_allclose(terms.sum(axis=1), posterior.kl(out), rtol=8 * K * eps, atol=8 * K * eps)
+
+
 def test_kl_is_zero_at_the_prior_and_keeps_its_digits_beside_it():
     out = np.zeros((1, 6), np.float32)
     assert posterior.kl(out) == 0
     out[0, 3:] = 1e-4                             # ½ Σ (e^v − 1 − v) = 3 · 2.5e-9; the textbook form gives 0 in float32
     np.testing.assert_allclose(posterior.kl(out), 3 * (1e-4**2 / 4 + 1e-4**3 / 12), rtol=1e-3)
+    np.testing.assert_allclose(posterior.kl_by_dimension(out), [3 * [1e-4**2 / 4 + 1e-4**3 / 12]], rtol=1e-3)
 
 
 # ---- the sampler has the law of the density --------------------------------------------------------------------------

@@ -287,6 +287,45 @@ def test_a_row_is_scored_alike_wherever_it_stands(method):
     assert not np.allclose(score(X, n_samples=4, random_state=1), whole)
 
 
+@pytest.mark.parametrize("options", [*LIKELIHOODS.values(), {"likelihood": "bernoulli", "binarize": True}], ids=str)
+def test_kl_by_dimension_is_the_mean_of_each_ones_kl(options):                                              # [EL.3]
+    model, X = twin(options, K=3, n_rows=2100)
+    kl = model.kl_by_dimension(X)
+    assert kl.shape == (3,) and kl.dtype == np.float64
+    assert np.sum(kl) == pytest.approx(np.mean(model.elbo_terms(X, 1)[1]), rel=1e-12)
+    mean, variance = model.encode(X)
+    assert np.allclose(kl, np.mean(mean**2 + variance - 1 - np.log(variance), axis=0) / 2, rtol=1e-11)
+    order = np.random.default_rng(9).permutation(len(X))
+    assert np.allclose(model.kl_by_dimension(X[order]), kl, rtol=1e-12)
+    parts = [model.kl_by_dimension(part) for part in (X[:100], X[100:])]
+    assert np.allclose((100 * parts[0] + 2000 * parts[1]) / 2100, kl, rtol=1e-12)
+
+
+def test_kl_by_dimension_of_binarised_rows_is_that_of_the_binary_ones():
+    grey, binary = (twin({"likelihood": "bernoulli", "binarize": binarize}, K=2)[0] for binarize in (True, False))
+    binary.theta_[:] = grey.theta_
+    X = np.random.default_rng(3).random((30, 3))
+    rows = (FixedNoise(0).random(3) < X).astype(float)      # one threshold for each pixel, shared by all rows
+    assert np.allclose(grey.kl_by_dimension(X, FixedNoise(0)), binary.kl_by_dimension(rows), rtol=1e-14)
+    assert not np.allclose(grey.kl_by_dimension(X, 1), grey.kl_by_dimension(X, 2), rtol=1e-6)
+
+
+def test_active_units_are_those_whose_mean_varies():
+    model, X = twin(LIKELIHOODS["sd learned"], K=3, n_rows=200)
+    model.parameters_["encoder.1.W"][:, 1] = 0
+    model.parameters_["encoder.1.b"][1] = 5                 # far from the prior, but the same for every row
+    variance = np.var(model.transform(X), axis=0)
+    assert model.kl_by_dimension(X)[1] > 10 and min(variance[[0, 2]]) > 0.01
+    assert model.active_units(X).tolist() == [True, False, True] and model.active_units(X).dtype == bool
+    between = np.mean(variance[[0, 2]])
+    assert np.array_equal(model.active_units(X, between), variance > between)
+    assert not model.active_units(X, variance.max()).any()
+    assert not model.active_units(X[:1], 0.0).any()
+    for threshold in (-0.1, np.nan):
+        with pytest.raises(ValueError, match="threshold must be"):
+            model.active_units(X, threshold)
+
+
 def test_score_is_the_mean_of_score_samples():
     model, X = twin(LIKELIHOODS["sd fixed"])
     assert np.array_equal(model.score_samples(X), model.log_likelihood(X, 100))

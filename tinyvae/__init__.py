@@ -9,7 +9,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "PCA": "linear", "Autoencoder": "autoencoder", "VAE": "vae",
     "check_gradient": "checks",
-    "load_digits": "datasets", "load_mnist5k": "datasets",
+    "load_digits": "datasets", "load_mnist5k": "datasets", "load_idx": "datasets", "fetch_mnist": "datasets",
+    "save": "files", "load": "files",
 }
 
 __all__ = [*_HOMES, "__version__"]

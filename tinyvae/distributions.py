@@ -81,6 +81,11 @@ class DiagonalGaussian:
         diagonal_kl(_pairs(out), result)
         return result
 
+    def kl_by_dimension(self, out):
+        """The terms of `kl`, ½ (mu_k² + exp(logvar_k) − 1 − logvar_k).   [EL.3]        returns (B, K), nats"""
+        mu, logvar = self.split(out)
+        return (mu * mu + (np.expm1(logvar) - logvar)) / 2
+
     def kl_d(self, out, w):
         """dmu = w mu,  dlogvar = ½ w (exp(logvar) − 1)   [EL.3]        w (B,)   returns d_out (B, 2K)"""
         d_out = np.empty(out.shape, np.result_type(out, w))

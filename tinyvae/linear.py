@@ -52,7 +52,8 @@ class PCA(Estimator):
         if K > min(X.shape):
             raise ValueError(f"n_components must be at most min(N, D) = {min(X.shape)}, X being {X.shape}, got {K}")
         mean = np.mean(X, axis=0)
-        _, singular_values, Vt = np.linalg.svd(X - mean, full_matrices=False)
+        R = np.linalg.qr(X - mean, mode="r")                # the same singular values and Vᵀ, without a U of N rows
+        _, singular_values, Vt = np.linalg.svd(R, full_matrices=False)
         components = Vt[:K]
         largest = np.take_along_axis(components, np.argmax(np.abs(components), axis=1)[:, None], axis=1)
         self.mean_ = mean

@@ -195,6 +195,24 @@ class VAE(GradientEstimator):
                  for encoded, log_px_z, _ in self._draws(X, n_samples, random_state)]
         return tuple(np.concatenate(part) for part in zip(*parts))
 
+    def kl_by_dimension(self, X, random_state=None):
+        """KL(q(z_k|x) ‖ p(z_k)) averaged over the rows of X (N, D); their sum is the mean KL of `elbo_terms`.   [EL.3]
+
+        returns (K,), nats per example: near 0 where a latent dimension goes unused
+        """
+        X = self._check_input(X)
+        self._check_data(X)
+        return sum(np.sum(self._posterior.kl_by_dimension(encoded), axis=0, dtype=np.float64)
+                   for _, encoded in self._encoded(X, self._evaluation_rng(random_state))) / len(X)
+
+    def active_units(self, X, threshold=0.01):
+        """Which latent dimensions tell rows of X (N, D) apart: Var_x(E_q[z_k]) > threshold.        returns (K,), bool
+
+        Source: Burda, Grosse and Salakhutdinov 2016, section 5.2.
+        """
+        check_number("threshold", threshold, 0)
+        return np.var(self.transform(X), axis=0) > threshold
+
     def log_likelihood(self, X, n_samples=100, random_state=None):
         """log p(x) of every row by importance sampling with q as the proposal.   [CV.1]
 
@@ -212,17 +230,23 @@ class VAE(GradientEstimator):
         X = self._check_input(X)
         self._check_data(X)
         check_int("n_samples", n_samples)
-        rng = check_rng(self.random_state if random_state is None else random_state)
-        P = self.params()
-        threshold = rng.random(X.shape[1])
+        rng, P = self._evaluation_rng(random_state), self.params()
         noise = rng.standard_normal((n_samples, self.n_components)).astype(self.theta_.dtype)
-        for x in self._chunks(X):
-            if self.binarize:
-                x = (threshold < x).astype(x.dtype)
-            encoded = mlp_forward(P.encoder, self._activations, x)[-1]
+        for x, encoded in self._encoded(X, rng):
             at_once = max(1, 4096 // len(x))
             blocks = [self._draws_of_rows(P, x, encoded, noise[s:s + at_once]) for s in range(0, n_samples, at_once)]
             yield encoded, *(np.concatenate(block) for block in zip(*blocks))
+
+    def _encoded(self, X, rng):
+        """For some rows at a time x, binarised by thresholds that all rows share, and the encoder's output."""
+        P, threshold = self.params(), rng.random(X.shape[1])
+        for x in self._chunks(X):
+            if self.binarize:
+                x = (threshold < x).astype(x.dtype)
+            yield x, mlp_forward(P.encoder, self._activations, x)[-1]
+
+    def _evaluation_rng(self, random_state):
+        return check_rng(self.random_state if random_state is None else random_state)
 
     def _draws_of_rows(self, P, x, encoded, noise):
         """Samples and rows are one axis of S · B rows inside; both results are (S, B)."""
@@ -266,8 +290,7 @@ class VAE(GradientEstimator):
         """
         self._check_fitted()
         check_int("n_samples", n_samples)
-        rng = check_rng(self.random_state if random_state is None else random_state)
-        P = self.params()
+        rng, P = self._evaluation_rng(random_state), self.params()
         z = PRIOR.sample(n_samples, self.n_components, rng, self.theta_.dtype)
         return self._likelihood.sample(mlp_forward(P.decoder, self._activations, z)[-1], rng, *P.likelihood)
 
