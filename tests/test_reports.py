@@ -9,7 +9,7 @@ from tests.drawn import cut
 from tinyvae import PCA, VAE, Autoencoder, plots, reports
 from tinyvae.reports import Part
 
-RNG = np.random.default_rng(0)
+RNG = np.random.default_rng(5)                  # 0 draws the binary pixels: its grey levels would be its thresholds
 GREY = RNG.random((70, 16), dtype=np.float32) ** 2
 TRAIN, TEST = Part(GREY[:50], np.arange(50) % 3, 1), Part(GREY[50:], np.arange(20) % 3, 1)
 BYTES = Part((GREY * 255).astype(np.uint8), np.arange(70) % 10, 1 / 255)
@@ -23,6 +23,18 @@ def vae(K=2, part=TRAIN, **options):
 
 def autoencoder(K=2, part=TRAIN, **options):
     return Autoencoder(K, input_scale=part.scale, **OPTIONS, **options).fit(part.X)
+
+
+@pytest.mark.parametrize("dtype, scale", [(np.uint8, 1 / 255), (np.float32, 1)])
+def test_binary_pixels_are_drawn_for_each_image_on_its_own(dtype, scale):
+    """With the grey levels as probabilities: 2,000 equal rows, none like another, have their mean; to 5 σ."""
+    grey = np.linspace(0, 1, 16)
+    part = Part(np.tile((grey / scale).astype(dtype), (2000, 1)), np.zeros(2000, int), scale)
+    X = part.as_measured(vae(2))
+    assert X.dtype == dtype and set(np.unique(X)) == {0, round(1 / scale)}
+    assert np.all(np.abs(np.mean(X * scale, axis=0) - part.images(0)) <= 5 * 0.5 / np.sqrt(2000))
+    assert len(np.unique(X, axis=0)) > 1000 and np.all(X[:, 0] == 0) and np.all(X[:, -1] > 0)
+    assert part.as_measured(vae(2, likelihood="gaussian", binarize=False)) is part.X
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -48,10 +60,10 @@ def says(row, *values):
 @pytest.mark.parametrize("options", [{}, {"likelihood": "gaussian", "binarize": False, "beta": 3.0}], ids=str)
 def test_the_table_of_a_vae(options):
     model = vae(3, **options)
-    model.theta_ += RNG.normal(scale=0.4, size=model.theta_.size).astype(np.float32)
+    model.theta_ += np.random.default_rng(3).normal(scale=0.6, size=model.theta_.size).astype(np.float32)
     model.parameters_["encoder.1.W"][:, 1] = 0              # the second latent dimension tells nothing
     unit, rows, rest = read(reports.table(model, TRAIN, TEST, n_samples=7))
-    parts = TRAIN.X[:20], TEST.X
+    parts = TRAIN._replace(X=TRAIN.X[:20]).as_measured(model), TEST.as_measured(model)
     (log_px, kl), (log_px_test, kl_test) = (model.elbo_terms(X, 7) for X in parts)
     assert unit == "nats per image" and len(rows) == 4
     says(rows["reconstruction, −E log p(x|z)"], -log_px, -log_px_test)
@@ -187,7 +199,7 @@ def test_filters_are_the_first_layers_largest_units(drawn):
 
 def test_bars_and_traversals_are_of_the_held_out_kl(drawn):
     model = vae(12)
-    axes, kl = drawn(model), model.kl_by_dimension(TEST.X)
+    axes, kl = drawn(model), model.kl_by_dimension(TEST.as_measured(model))
     heights = sorted((bar.get_height() for bar in axes["kl"].patches if bar.get_height()), reverse=True)
     np.testing.assert_allclose(heights, np.sort(kl)[::-1], rtol=1e-6)
     rows = [text.get_text() for text in axes["traversals"].get_yticklabels()]
