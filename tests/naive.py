@@ -165,6 +165,30 @@ def bernoulli_entropy(logits):
     return [math.fsum(sigmoid(l) * softplus(-l) + sigmoid(-l) * softplus(l) for l in row) for row in logits]
 
 
+# ---- penalties on a code: one number for all rows --------------------------------------------------------------------
+
+def l1(h, eps=0.0):
+    """(1/B) Σ_b Σ_k √(h_bk² + eps)"""
+    return math.fsum(math.hypot(h_k, math.sqrt(eps)) for row in h for h_k in row) / len(h)
+
+
+def kl_sparsity(h, rho):
+    """Σ_k KL(ρ ‖ ρ̂_k), as what an optimal code for ρ̂_k costs beyond one for ρ"""
+    def bits(q):
+        return -rho * math.log(q) - (1 - rho) * math.log1p(-q)
+    return math.fsum(bits(math.fsum(column) / len(h)) - bits(rho) for column in columns(h))
+
+
+def encoder_jacobian(names, layers, x):
+    """∂h_k/∂x_d of one row x, as rows of the matrix: for each d its column through one layer after the other."""
+    h, J = [x], [[float(d == i) for i in range(len(x))] for d in range(len(x))]
+    for name, (W, b) in zip(names, layers):
+        a = dense(h, W, b)
+        slope, h = activation(name, a, 1)[0], activation(name, a)
+        J = [[s * j for s, j in zip(slope, row)] for row in dense(J, W, [0.0] * len(b))]
+    return J
+
+
 # ---- optimisers: one step of one number ------------------------------------------------------------------------------
 
 def sgd(theta, grad, learning_rate):

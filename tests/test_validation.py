@@ -12,8 +12,11 @@ import pytest
 from scipy import sparse
 
 from tinyvae import PCA, VAE, Autoencoder
+from tinyvae.corruption import MaskingNoise
+from tinyvae.ops import ACTIVATIONS
 from tinyvae.optim import SGD
-from tinyvae.validation import check_bool, check_choice, check_int, check_matrix, check_number, check_rng
+from tinyvae.penalties import L1, KLSparsity
+from tinyvae.validation import check_bool, check_choice, check_int, check_labels, check_matrix, check_number, check_rng
 
 N, D, K = 12, 5, 2
 GOOD = np.random.default_rng(0).random((N, D))
@@ -127,7 +130,12 @@ BOTH = {
 }
 BAD_OPTIONS = {
     "PCA": {"n_components": BOTH["n_components"]},
-    "Autoencoder": {**BOTH, "output_activation": NAMES, "loss": NAMES, "tied": BOOLEANS},
+    "Autoencoder": {**BOTH, "output_activation": NAMES, "loss": NAMES, "tied": BOOLEANS, "pretrain": BOOLEANS,
+                    "penalties": [(L1(0.1), TypeError, r"L1\(lam=0.1"), ([0.1], TypeError, r"\[0.1\]"),
+                                  ([L1], TypeError, "class"), ([L1(0.1), None], TypeError, "None"),
+                                  (None, TypeError, "None"), ("L1", TypeError, "'L1'")],
+                    "corruption": [(0.3, TypeError, "0.3"), ("masking", TypeError, "'masking'"),
+                                   (MaskingNoise, TypeError, "class"), ([MaskingNoise(0.1)], TypeError, r"\[Masking")]},
     "VAE": {**BOTH, "posterior": NAMES, "likelihood": NAMES, "sd": POSITIVE, "binarize": BOOLEANS,
             "beta": [case for case in POSITIVE if case[0] != 0] + [(None, TypeError, "None")]},
 }
@@ -149,6 +157,8 @@ def test_bad_options_are_refused_by_fit_and_before_anything_changes(name, option
     (Autoencoder(loss="bernoulli", output_activation="tanh"), ["output_activation", "bernoulli", "'tanh'"]),
     (VAE(likelihood="bernoulli", sd=0.5), ["sd", "likelihood", "0.5.*'bernoulli'"]),
     (VAE(binarize=True), ["binarize", "likelihood='bernoulli'", "'gaussian'"]),
+    *[(Autoencoder(activation=name, penalties=[L1(0.1), KLSparsity(0.1, 1)]), ["KLSparsity", "'sigmoid'", f"'{name}'"])
+      for name in ACTIVATIONS if name != "sigmoid"],
     (VAE(optimizer=SGD(), learning_rate=0.1), ["learning_rate", "optimizer", "0.1"]),
 ], ids=repr)
 def test_options_that_contradict_each_other(model, words):
@@ -204,6 +214,9 @@ def test_validators_return_what_the_caller_computes_with():
     assert check_number("a", 2, 0, 2) == 2 and check_number("a", 0, 0) == 0
     assert check_bool("b", np.True_) is True and check_bool("b", False) is False
     assert check_choice("c", "x", {"x": 1}) == "x"
+    classes, numbers = check_labels("y", ["b", "a", "b"], 3)
+    assert classes.tolist() == ["a", "b"] and numbers.tolist() == [1, 0, 1]
+    assert check_labels("y", [4.0, 4.0], least=1)[1].tolist() == [0, 0]
     X = np.arange(6, dtype=np.uint8).reshape(2, 3)
     assert check_matrix("X", X) is X and check_matrix("X", [[1, 2]], 2).dtype.kind == "i"
     assert check_matrix("X", np.full((2, 2), 1e308)).max() == 1e308          # whose sum overflows, but no entry does
@@ -215,6 +228,10 @@ def test_validators_return_what_the_caller_computes_with():
     (lambda: check_number("rate", 1.5, 0, 1), ValueError, ["rate", r"\[0, 1\]", "got 1.5"]),
     (lambda: check_matrix("X", np.ones((2, 2)), min_rows=3), ValueError, ["X", "3", "got 2|2 sample|2 row"]),
     (lambda: check_int("n", 4, minimum=5), ValueError, ["n must be an integer of at least 5, got 4"]),
+    (lambda: check_labels("y", [1, 1]), ValueError, ["y must have at least 2 classes"]),
+    (lambda: check_labels("y", [1, 2], 3), ValueError, [r"y must be a class for each row of X, \(3,\), got .*\(2,\)"]),
+    (lambda: check_labels("y", [0.5, 1]), ValueError, ["y must be classes", "not whole"]),
+    (lambda: check_labels("y", None), ValueError, ["y", "None"]),
     (lambda: check_bool("flag", "a" * 500), TypeError, ["flag must be True or False", r"aaa\.\.\..*\(str\)"]),
 ])
 def test_ranges_and_words(call, error, words):

@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .corruption import CORRUPTIONS
 from .distributions import Bernoulli
-from .estimator import GradientEstimator
+from .estimator import GradientEstimator, Transformer
 from .mlp import mlp_backward, mlp_forward
 from .ops import ACTIVATIONS, identity, sigmoid, squared_error, squared_error_dy
 from .params import Layer, stack, stack_shapes, views
+from .penalties import PENALTIES, KLSparsity
 from .validation import check_bool, check_choice, check_matrix, check_unit_interval
 
 
@@ -33,7 +35,8 @@ class Params(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a forward pass computes: the activations of every layer, input first."""
+    """What a forward pass computes: the activations of every layer, input first. The encoder's input is x̃ where x is
+    corrupted, and else x itself."""
     x: np.ndarray
     encoder: list
     decoder: list
@@ -51,13 +54,14 @@ class Trace(NamedTuple):
 
 class Derivatives(NamedTuple):
     """What a backward pass computes on its way: for each stack the loss differentiated by its input (the decoder's is
-    dh) and by every pre-activation."""
+    dh) and by every pre-activation; and what each penalty gave."""
     encoder: list
     decoder: list
+    penalties: list
 
 
-class Autoencoder(GradientEstimator):
-    """Minimise the mean over rows of L(x, g(f(x))) by minibatches.   [AE.1, AE.2, NL.1, NL.2]
+class Autoencoder(Transformer, GradientEstimator):
+    """Minimise the mean over rows of L(x, g(f(x̃))) + penalties by minibatches.   [AE.1, AE.2, NL.1, NL.2, DN.1]
 
     Encoder: D → hidden → n_components, every layer followed by `activation`. Decoder: the mirror image, `activation`
     between its layers and `output_activation` at its end.
@@ -68,20 +72,30 @@ class Autoencoder(GradientEstimator):
     tied         : the decoder uses the encoder's matrices, transposed: f(x) = φ(x W + b), g(h) = φ(h Wᵀ + c)   [NL.1]
     loss         : "squared", ‖x − x̂‖², or "bernoulli", the cross-entropy of logits with x in [0, 1], nats per example
     output_activation : as `activation`; "identity" with loss="bernoulli", which applies the sigmoid itself
+    penalties    : list of objects of `tinyvae.penalties`, such as [L1(0.1), Contractive(0.01)]; evaluated where the
+                   encoder is trained: at x̃ when there is a corruption. KLSparsity needs activation="sigmoid"
+    corruption   : None (x̃ = x) or an object of `tinyvae.corruption`, drawn afresh for every batch; only in training
+    pretrain     : greedy, layer by layer: before the whole is trained, each layer is, for n_epochs, as an autoencoder
+                   of its own on the codes of those below (Bengio, Lamblin, Popovici and Larochelle 2007)
     optimizer … callback : how it is trained, as in `GradientEstimator`
 
-    After `fit`: theta_, parameters_, history_ ({"loss": a mean for each epoch}), n_iter_, n_features_in_.
+    After `fit`: theta_, parameters_, history_ ({"loss": a mean for each epoch}, and with
+    penalties "reconstruction" and "penalty", their sum, beside it), n_iter_, n_features_in_.
     """
 
     def __init__(self, n_components=2, *, hidden=(), activation="tanh", output_activation="identity", tied=False,
-                 loss="squared", optimizer="adam", learning_rate=None, batch_size=100, n_epochs=50, random_state=None,
-                 dtype=None, input_scale=1.0, verbose=0, callback=None):
+                 loss="squared", penalties=(), corruption=None, pretrain=False, optimizer="adam", learning_rate=None,
+                 batch_size=100, n_epochs=50, random_state=None, dtype=None, input_scale=1.0, verbose=0,
+                 callback=None):
         self.n_components = n_components
         self.hidden = hidden
         self.activation = activation
         self.output_activation = output_activation
         self.tied = tied
         self.loss = loss
+        self.penalties = penalties
+        self.corruption = corruption
+        self.pretrain = pretrain
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -102,18 +116,20 @@ class Autoencoder(GradientEstimator):
             return Params(encoder, stack(named, "decoder"))
         return Params(encoder, [Layer(layer.W.T, named[f"decoder.{i}.b"]) for i, layer in enumerate(reversed(encoder))])
 
-    def forward(self, P, x, out=None):
-        """h = f(x), x̂ = g(h).   [AE.1]
+    def forward(self, P, x, noise=None, out=None):
+        """h = f(x̃), x̂ = g(h), with x̃ = x where noise is None.   [AE.1, DN.1]
 
-        x (B, D)   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
+        x (B, D), noise of `corruption.draw`   returns a Trace; `out`, an earlier one of the same shapes, is overwritten
         """
-        encoder = mlp_forward(P.encoder, self._encoder_activations, x, out=out and out.encoder)
+        x_tilde = x if noise is None else self.corruption.apply(x, noise)
+        encoder = mlp_forward(P.encoder, self._encoder_activations, x_tilde, out=out and out.encoder)
         decoder = mlp_forward(P.decoder, self._decoder_activations, encoder[-1], out=out and out.decoder)
         return Trace(x, encoder, decoder)
 
     def mean_loss(self, P, t):
-        """The mean over rows of L(x, x̂), the number that training minimises.   [AE.2]"""
-        return np.mean(LOSSES[self.loss].f(t.x, t.out))
+        """The mean over rows of L(x, x̂), plus penalties: the number that training minimises.   [AE.2, SP.1, CT.1]"""
+        penalties = sum(penalty.value(P.encoder, self._encoder_activations, t.encoder) for penalty in self.penalties)
+        return np.mean(LOSSES[self.loss].f(t.x, t.out)) + penalties
 
     def backward(self, P, t, G, out=None):
         """The gradient of `mean_loss` by every parameter, into G, which is overwritten.   [AE.2, NL.1, NL.2]
@@ -127,19 +143,35 @@ class Autoencoder(GradientEstimator):
             G_decoder = [Layer(np.empty(dW.shape, dW.dtype), db) for dW, db in G.decoder]
         d_decoder = mlp_backward(P.decoder, self._decoder_activations, t.decoder, d_out, G_decoder, need_dx=True,
                                  out=out and out.decoder)
-        d_encoder = mlp_backward(P.encoder, self._encoder_activations, t.encoder, d_decoder[0], G.encoder,
-                                 need_dx=False, out=out and out.encoder)
+        pushes = [penalty.evaluate(P.encoder, self._encoder_activations, t.encoder, out=out and out.penalties[i])
+                  for i, penalty in enumerate(self.penalties)]
+        dh = d_decoder[0] + sum(push.dh for push in pushes if push.dh is not None)
+        das = [push.das for push in pushes if push.das is not None]
+        d_encoder = mlp_backward(P.encoder, self._encoder_activations, t.encoder, dh, G.encoder, need_dx=False,
+                                 out=out and out.encoder, das_beside=[sum(layer) for layer in zip(*das)] or None)
+        for push in pushes:
+            for (dW, _), dW_of_penalty in zip(G.encoder, push.dWs or ()):
+                dW += dW_of_penalty
         if self.tied:
             for (dW, _), (dW_of_decoder, _) in zip(G.encoder, reversed(G_decoder)):
                 dW += dW_of_decoder.T                         # two paths meet in one W   [NL.1]
-        return Derivatives(d_encoder, d_decoder)
+        return Derivatives(d_encoder, d_decoder, pushes)
 
-    def loss_and_grad(self, X):
-        """The mean loss over the rows of X (nats or squared units per example) and its flat gradient, at theta_."""
+    def loss_and_grad(self, X, noise=None):
+        """The mean loss over the rows of X (nats or squared units per example) and its flat gradient, at theta_.
+
+        X (N, D); noise : what corruption.draw(x, rng) returned for x = X · input_scale, kept; None: x̃ = x
+        returns float, (len(theta_),)
+        """
         X = self._check_input(X)
         self._check_data(X)
+        if noise is not None and (self.corruption is None or np.shape(noise) != X.shape):
+            raise ValueError(f"noise must be None, or of X's shape {X.shape} where there is a corruption, got shape "
+                             f"{np.shape(noise)} with corruption={self.corruption}")
         P, grad = self.params(), np.empty_like(self.theta_)
-        t = self.forward(P, self._rows(X, slice(None)))
+        if noise is not None and np.asarray(noise).dtype.kind == "f":
+            noise = noise.astype(self.theta_.dtype)
+        t = self.forward(P, self._rows(X, slice(None)), noise)
         self.backward(P, t, self.params(grad))
         return float(self.mean_loss(P, t)), grad
 
@@ -187,18 +219,56 @@ class Autoencoder(GradientEstimator):
         return (ACTIVATIONS[self.activation],) * len(self.hidden) + (ACTIVATIONS[self.output_activation],)
 
     def _step(self, P, G, x, rng, memory):
-        t = memory["trace"] = self.forward(P, x, out=memory.get("trace"))
-        memory["derivatives"] = self.backward(P, t, G, out=memory.get("derivatives"))
-        return {"loss": self.mean_loss(P, t)}
+        noise = None if self.corruption is None else self.corruption.draw(x, rng)
+        t = memory["trace"] = self.forward(P, x, noise, out=memory.get("trace"))
+        reconstruction = np.mean(LOSSES[self.loss].f(t.x, t.out))
+        d = memory["derivatives"] = self.backward(P, t, G, out=memory.get("derivatives"))
+        if not self.penalties:
+            return {"loss": reconstruction}
+        penalty = sum(push.value for push in d.penalties)
+        return {"loss": reconstruction + penalty, "reconstruction": reconstruction, "penalty": penalty}
+
+    def _initialise(self, X, rng):
+        super()._initialise(X, rng)
+        if self.pretrain:
+            self._pretrain(X)
+
+    def _pretrain(self, X):
+        """Each layer of θ from an autoencoder of that one layer, trained on the codes of those below it."""
+        P, codes = self.params(), X
+        for i, layer in enumerate(P.encoder):
+            bottom = i == 0
+            single = Autoencoder(**{**self.get_params(), "n_components": layer.W.shape[1], "hidden": (),
+                                    "output_activation": self.output_activation if bottom else self.activation,
+                                    "loss": self.loss if bottom else "squared", "pretrain": False, "callback": None,
+                                    "random_state": self._rng, "dtype": self.theta_.dtype,
+                                    "input_scale": self.input_scale if bottom else 1.0})
+            trained = single.fit(codes).params()
+            for mine, its in zip((layer, P.decoder[-1 - i]), trained.encoder + trained.decoder):
+                mine.W[:], mine.b[:] = its
+            codes = single.transform(codes)
 
     def _check_parameters(self):
         self._check_common_parameters()
         check_choice("output_activation", self.output_activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
         check_bool("tied", self.tied)
+        check_bool("pretrain", self.pretrain)
+        self._check_penalties()
         if self.loss == "bernoulli" and self.output_activation != "identity":
             raise ValueError("output_activation must be 'identity' with loss='bernoulli', whose sigmoid is in the "
                              f"loss, got {self.output_activation!r}")
+
+    def _check_penalties(self):
+        if not isinstance(self.penalties, (list, tuple)) or not all(isinstance(p, PENALTIES) for p in self.penalties):
+            raise TypeError("penalties must be a list of L1, KLSparsity and Contractive objects, got "
+                            f"{self.penalties!r}")
+        if any(isinstance(p, KLSparsity) for p in self.penalties) and self.activation != "sigmoid":
+            raise ValueError("KLSparsity needs codes in (0, 1): expected activation='sigmoid', got "
+                             f"{self.activation!r}")
+        if self.corruption is not None and not isinstance(self.corruption, CORRUPTIONS):
+            raise TypeError("corruption must be None or a GaussianNoise, MaskingNoise or SaltAndPepper object, got "
+                            f"{self.corruption!r}")
 
     def _check_data(self, X):
         if self.loss == "bernoulli":

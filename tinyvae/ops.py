@@ -120,7 +120,7 @@ def tanh_dd(h):
 
 def sigmoid(a, out=None):
     """φ(a) = 1 / (1 + e^−a), through e^−|a| ≤ 1, which cannot overflow."""
-    e = np.exp(-_magnitude(a))
+    e = np.exp(-magnitude(a))
     return np.divide(np.where(np.real(a) < 0, e, e.dtype.type(1)), 1 + e, out=out)
 
 
@@ -166,7 +166,7 @@ def elu_dd(h):
 
 def softplus(a, out=None):
     """φ(a) = log(1 + e^a) = max(a, 0) + log(1 + e^−|a|), which neither overflows nor cancels."""
-    return np.add(np.maximum(a, 0), np.log1p(np.exp(-_magnitude(a))), out=out)
+    return np.add(np.maximum(a, 0), np.log1p(np.exp(-magnitude(a))), out=out)
 
 
 def softplus_d(h):
@@ -179,7 +179,7 @@ def softplus_dd(h):
     return -np.exp(-h) * np.expm1(-h)
 
 
-def _magnitude(a):
+def magnitude(a):
     """|a| with the branch taken on the real part: np.abs would lose a complex step."""
     return np.where(np.real(a) < 0, -a, a)
 

@@ -49,6 +49,21 @@ def check_number(name, value, low=-np.inf, high=np.inf, open_low=False, open_hig
     return float(value)
 
 
+def check_labels(name, y, n_rows=None, least=2):
+    """The classes in `y`, sorted, and for each of its entries the number of its class."""
+    if y is None:
+        raise ValueError(f"a classifier requires {name} to be passed, but the target {name} is None")
+    y = np.asarray(y)
+    if y.ndim != 1 or n_rows not in (None, len(y)):
+        raise ValueError(f"{name} must be a class for each row of X, ({n_rows or 'N'},), got shape {y.shape}")
+    if y.dtype.kind == "f" and not np.all(np.isfinite(y) & (y == np.floor(y))):
+        raise ValueError(f"{name} must be classes, got numbers that are not whole. Unknown label type: continuous")
+    classes, number_of = np.unique(y, return_inverse=True)
+    if len(classes) < least:
+        raise ValueError(f"{name} must have at least {least} classes, got only one class: {classes}")
+    return classes, number_of
+
+
 def check_bool(name, value):
     """`value` as a bool; 0, 1 and words are refused."""
     if not isinstance(value, (bool, np.bool_)):
