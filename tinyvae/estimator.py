@@ -62,14 +62,18 @@ class Estimator:
         self._check_fitted()
         return check_matrix(name, X, self.n_features_in_, type(self).__name__)
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns of `transform`: the class's name in lower case and a number."""
-        self._check_fitted()
-        return np.array([f"{type(self).__name__.lower()}{k}" for k in range(self.n_components)], dtype=object)
+
+class Transformer:
+    """What every model has that turns rows into `n_components` features by a method `transform`."""
 
     def fit_transform(self, X, y=None):
         """fit(X), then transform(X)."""
         return self.fit(X, y).transform(X)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of `transform`: the class's name in lower case and a number."""
+        self._check_fitted()
+        return np.array([f"{type(self).__name__.lower()}{k}" for k in range(self.n_components)], dtype=object)
 
 
 class GradientEstimator(Estimator):
@@ -91,7 +95,7 @@ class GradientEstimator(Estimator):
         _shapes(n_features) → ordered dict from names to shapes
         params(theta=None) → its parameters as named views
         _step(P, G, x, rng, memory) → dict of numbers, "loss" first; writes G. `memory`, a dict of its own for each
-            batch size, is where it may keep arrays for the next step
+            batch size, is where it may keep arrays for the next step; memory["rows"] says which rows x are
         _check_parameters(), _check_data(X): refuse what it cannot use, before anything changes
     """
 
@@ -139,6 +143,7 @@ class GradientEstimator(Estimator):
 
         def step(rows):
             memory = memories.setdefault(len(rows), {})
+            memory["rows"] = rows
             x = memory["x"] = self._rows(X, rows, out=memory.get("x"))
             return self._step(P, G, x, self._rng, memory)
 
@@ -175,6 +180,9 @@ class GradientEstimator(Estimator):
         for width in _as_tuple("hidden", self.hidden):
             check_int("hidden", width)
         check_choice("activation", self.activation, ACTIVATIONS)
+        self._check_training_parameters()
+
+    def _check_training_parameters(self):
         make_optimizer(self.optimizer, self.learning_rate)
         check_int("batch_size", self.batch_size)
         check_int("n_epochs", self.n_epochs, minimum=0)

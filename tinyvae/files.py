@@ -17,19 +17,23 @@ from pathlib import Path
 import numpy as np
 
 from .autoencoder import Autoencoder
+from .classifiers import LinearSVM, SoftmaxClassifier
+from .corruption import CORRUPTIONS
 from .linear import PCA
 from .optim import OPTIMIZERS
 from .params import size
+from .penalties import PENALTIES
 from .validation import check_choice, check_int, check_rng
 from .vae import VAE
 
 FORMAT = 1
-MODELS = {cls.__name__: cls for cls in (PCA, Autoencoder, VAE)}
+MODELS = {cls.__name__: cls for cls in (PCA, Autoencoder, VAE, SoftmaxClassifier, LinearSVM)}
+OBJECTS = {cls.__name__: cls for cls in (*OPTIMIZERS.values(), *PENALTIES, *CORRUPTIONS)}      # among the parameters
 GENERATORS = "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"
 BUFFERS = {"MT19937": 624, "Philox": 4}                 # how many numbers these keep ready
 FITTED = "theta_", "n_features_in_", "_rng", "history_", "n_iter_", "_optimizer_type", "_optimizer_state"
 FITTED_PCA = "mean_", "components_", "eigenvalues_", "n_features_in_"
-NUMBERS = "fiub"                                        # kinds of dtype: what is not an array of numbers is not saved
+KINDS = "fiubU"                                         # of dtypes that are saved: numbers, and names of classes
 
 
 def save(model, file):
@@ -45,7 +49,8 @@ def save(model, file):
     model._check_fitted()
     _check(model)                                       # nothing is written that could not be read
     parameters = {name: value for name, value in model.get_params().items() if name != "callback"}
-    fitted = {name: value for name, value in vars(model).items() if name not in model.get_params()}
+    transient = {"_labels"}                             # of a classifier, while it is being fitted
+    fitted = {name: value for name, value in vars(model).items() if name not in {*model.get_params(), *transient}}
     if "_rng" in fitted and fitted["_rng"] is model.random_state:
         fitted["_rng"] = None                           # one generator in two places: `load` makes it one again
     arrays = {}
@@ -97,7 +102,7 @@ def _model(members):
 
 def _encode(value, name, arrays):
     """`value` in JSON's types; arrays go to the dict `arrays` under their dotted name."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS:
+    if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
         arrays[name] = value
         return {"array": name}
     if isinstance(value, np.generic):
@@ -111,11 +116,11 @@ def _encode(value, name, arrays):
         return {"generator": _encode(value.bit_generator.state, name, arrays)}
     if isinstance(value, np.random.RandomState):
         return {"random_state": _encode(value.get_state(legacy=False), name, arrays)}
-    if isinstance(value, tuple(OPTIMIZERS.values())):
+    if type(value) in OBJECTS.values():
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        return {"optimizer": [_name_of(type(value)), fields]}
-    if isinstance(value, type) and value in OPTIMIZERS.values():
-        return {"optimizer type": _name_of(value)}
+        return {"object": [type(value).__name__, fields]}
+    if isinstance(value, type) and value in OBJECTS.values():
+        return {"class": value.__name__}
     if isinstance(value, np.dtype) or value is np.float32 or value is np.float64:
         return np.dtype(value).name
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -143,15 +148,11 @@ def _decode(value, arrays):
         random_state = np.random.RandomState(_bit_generator(state))
         random_state.set_state(state)                   # with the normal number that it may hold ready
         return random_state
-    if kind == "optimizer":
-        return OPTIMIZERS[content[0]](**content[1])
-    if kind == "optimizer type":
-        return OPTIMIZERS[content]
+    if kind == "object":
+        return OBJECTS[content[0]](**content[1])
+    if kind == "class":
+        return OBJECTS[content]
     raise ValueError(f"a value of its is of the unknown kind {kind!r}")
-
-
-def _name_of(optimizer_type):
-    return next(name for name, kind in OPTIMIZERS.items() if kind is optimizer_type)
 
 
 def _bit_generator(state):
@@ -181,7 +182,7 @@ def _array(content):
     read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[major]
     shape, fortran_order, dtype = read_header(buffer)
     start = buffer.tell()
-    if dtype.kind not in NUMBERS or fortran_order:
+    if dtype.kind not in KINDS or fortran_order:
         raise ValueError(f"it holds an array of {dtype}, which save does not write")
     if start + dtype.itemsize * math.prod(shape) != len(content):
         raise ValueError(f"an array of shape {shape} takes more or fewer than the {len(content) - start} bytes it has")

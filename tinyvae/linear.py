@@ -1,7 +1,7 @@
 """Linear models, exactly: principal component analysis as a linear autoencoder with one matrix.   [PCA.1–3]"""
 import numpy as np
 
-from .estimator import Estimator
+from .estimator import Estimator, Transformer
 from .ops import squared_error
 from .validation import check_int, check_matrix
 
@@ -28,7 +28,7 @@ def pca_loss_dW(W, x, w):
     return -2 * (wr.T @ h + x.T @ (wr @ W))
 
 
-class PCA(Estimator):
+class PCA(Transformer, Estimator):
     """The linear autoencoder of least squared error, from a thin singular value decomposition.   [PCA.2]
 
     After `fit`:

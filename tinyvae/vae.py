@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .distributions import Bernoulli, DiagonalGaussian, DiagonalGaussianLikelihood, IsotropicGaussian, StandardNormal
-from .estimator import GradientEstimator
+from .estimator import GradientEstimator, Transformer
 from .mlp import mlp_backward, mlp_forward
 from .ops import ACTIVATIONS, log_sum_exp
 from .params import stack, stack_shapes, views
@@ -69,7 +69,7 @@ class Derivatives(NamedTuple):
         return self.decoder[-1]
 
 
-class VAE(GradientEstimator):
+class VAE(Transformer, GradientEstimator):
     """Maximise the mean over rows of the ELBO by minibatches, with one draw of z a row and step.   [EL.1, EL.2, OP.2]
 
     Encoder: D → hidden → q(z|x). Decoder: K → hidden reversed → p(x|z). `activation` follows all layers but the last.
