@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from tests.drawn import HISTORY, STEPS, legend
+from tests.drawn import HISTORY, STEPS, legend, names
 from tinyvae import plots
 
 
@@ -48,6 +48,22 @@ def test_error_against_step_is_logarithmic_and_shows_zeros():
     assert legend(plots.error_against_step(STEPS, {"forward": STEPS})) == ["forward"]
 
 
+SPLITS = {"pixels": np.array([[0.6, 0.8], [0.7, 0.9], [0.95, 0.4]]), "codes": np.array([[0.9, 0.5], [0.7, 1.0]])}
+
+
+def test_accuracy_over_labels_draws_mean_and_standard_error():
+    ax = plots.accuracy_over_labels([50, 1000], SPLITS)
+    assert ax.get_xscale() == "log" and legend(ax) == ["pixels", "codes"]
+    assert names(ax.xaxis) == {"50": 50, "1000": 1000}
+    for A, bars in zip(SPLITS.values(), ax.containers, strict=True):
+        line, caps, (segments,) = bars
+        np.testing.assert_allclose(line.get_xydata(), np.column_stack([[50, 1000], 100 * A.mean(axis=0)]))
+        low, high = np.array(segments.get_segments())[:, :, 1].T
+        np.testing.assert_allclose((high + low) / 2, 100 * A.mean(axis=0))
+        np.testing.assert_allclose(high - low, 2 * 100 * np.sqrt(A.var(axis=0, ddof=1) / len(A)))
+    assert len({bars[0].get_marker() for bars in ax.containers}) == 2
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: plots.training_curve([1, 2]), TypeError, "history must be a dict"),
     (lambda: plots.training_curve({}), TypeError, "history must be a dict"),
@@ -67,6 +83,15 @@ def test_error_against_step_is_logarithmic_and_shows_zeros():
     (lambda: plots.error_against_step(STEPS, {"a": STEPS[:2]}), ValueError, r"errors\['a'\] must be a list of 8"),
     (lambda: plots.error_against_step(STEPS, {"a": -STEPS}), ValueError, r"errors\['a'\] must be finite .* at least 0"),
     (lambda: plots.error_against_step(STEPS, {"a": STEPS * np.nan}), ValueError, r"errors\['a'\] must be finite"),
+    (lambda: plots.accuracy_over_labels([50, 20], SPLITS), ValueError, "n_labels must rise"),
+    (lambda: plots.accuracy_over_labels([0, 20], SPLITS), ValueError, "n_labels must be finite numbers of at least 1"),
+    (lambda: plots.accuracy_over_labels([50, 90], {}), TypeError, "accuracies must be a dict of arrays"),
+    (lambda: plots.accuracy_over_labels([50, 90], STEPS), TypeError, "accuracies must be a dict of arrays"),
+    (lambda: plots.accuracy_over_labels([50, 90], {"a": STEPS[:2]}), ValueError, r"accuracies\['a'\] must be of shape"),
+    (lambda: plots.accuracy_over_labels([50, 90], {"a": STEPS[None, :2]}), ValueError, r"\(2 or more splits, 2\), got"),
+    (lambda: plots.accuracy_over_labels([50], SPLITS), ValueError, r"\(2 or more splits, 1\), got \(3, 2\)"),
+    (lambda: plots.accuracy_over_labels([50, 90], {"a": np.eye(2) * 90}), ValueError, "must be shares between 0 and 1"),
+    (lambda: plots.accuracy_over_labels([50, 90], {"a": np.eye(2) * np.nan}), ValueError, "must be shares between"),
 ])
 @pytest.mark.filterwarnings("error")
 def test_bad_arguments_are_named(call, error, message):

@@ -1,4 +1,4 @@
-"""Curves and bars: against the epoch, the step, the rank of an eigenvalue."""
+"""Curves and bars: against the epoch, the step, the rank of an eigenvalue, the number of labels."""
 import numpy as np
 
 from ..validation import check_int, check_number
@@ -74,9 +74,43 @@ def error_against_step(steps, errors, ax=None):
     return ax
 
 
+def accuracy_over_labels(n_labels, accuracies, ax=None):
+    """What each kind of features is good for: a classifier's accuracy against its number of labelled examples.   [NL.3]
+
+    n_labels : (M,) rising, on a logarithmic axis
+    accuracies : dict of name → (S, M), shares between 0 and 1 in S ≥ 2 random splits; drawn are mean and standard error
+    """
+    n_labels = check_vector("n_labels", n_labels, low=1)
+    if np.any(np.diff(n_labels) <= 0):
+        raise ValueError(f"n_labels must rise, got {n_labels}")
+    if not isinstance(accuracies, dict) or not accuracies:
+        raise TypeError(f"accuracies must be a dict of arrays with at least one entry, got {accuracies!r:.60}")
+    tables = {name: _check_splits(f"accuracies[{name!r}]", A, len(n_labels)) for name, A in accuracies.items()}
+    ax = new_axes(ax, 6.4, 4.4)
+    for i, (name, A) in enumerate(tables.items()):
+        ax.errorbar(n_labels, 100 * np.mean(A, axis=0), 100 * np.std(A, axis=0, ddof=1) / np.sqrt(len(A)), capsize=3,
+                    color=COLOURS[i % 10], linestyle=DASHES[i % 4], linewidth=1.6, marker=MARKERS[i % 10], markersize=6,
+                    markerfacecolor="none", label=name)
+    ax.set(xscale="log", xlabel="labelled examples", ylabel="accuracy (%), mean ± one standard error")
+    ax.set_xticks(n_labels, [f"{n:g}" for n in n_labels])
+    ax.minorticks_off()
+    ax.legend(frameon=False)
+    return ax
+
+
 def check_curves(name, curves, length=None, low=None):
     """A dict of vectors of that length, or as long as the first."""
     if not isinstance(curves, dict) or not curves:
         raise TypeError(f"{name} must be a dict of lists with at least one entry, got {curves!r:.60}")
     length = length or np.size(next(iter(curves.values())))
     return {key: check_vector(f"{name}[{key!r}]", values, length, low) for key, values in curves.items()}
+
+
+def _check_splits(name, A, n_counts):
+    """`A` as floats (S, n_counts) in [0, 1], S ≥ 2: of a single split nobody knows the error."""
+    A = np.asarray(A, dtype=float)
+    if A.ndim != 2 or len(A) < 2 or A.shape[1] != n_counts:
+        raise ValueError(f"{name} must be of shape (2 or more splits, {n_counts}), got {A.shape}")
+    if not np.all((A >= 0) & (A <= 1)):
+        raise ValueError(f"{name} must be shares between 0 and 1, got values from {A.min():g} to {A.max():g}")
+    return A
