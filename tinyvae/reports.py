@@ -79,6 +79,8 @@ def figures(model, test, folder):
     if isinstance(model, PCA):
         pictures |= {"spectrum": plots.spectrum(model.eigenvalues_, model.n_components),
                      "components": plots.filters(model.components_[:30].T)}
+        shown = min(len(model.eigenvalues_), 40 + 2 * model.n_components)       # of 784, the rest would be a line
+        pictures["spectrum"].set_xlim(0.5, shown + 0.5)
     else:
         pictures["filters"] = _filters(model)
         if model.history_:                                  # no epoch, no curve
