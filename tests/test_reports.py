@@ -35,6 +35,9 @@ def test_binary_pixels_are_drawn_for_each_image_on_its_own(dtype, scale):
     assert np.all(np.abs(np.mean(X * scale, axis=0) - part.images(0)) <= 5 * 0.5 / np.sqrt(2000))
     assert len(np.unique(X, axis=0)) > 1000 and np.all(X[:, 0] == 0) and np.all(X[:, -1] > 0)
     assert part.as_measured(vae(2, likelihood="gaussian", binarize=False)) is part.X
+    grey = VAE(2, likelihood="bernoulli")                   # trained on grey levels, and scored on binary pixels
+    assert np.array_equal(part.as_measured(grey), X)
+    assert np.array_equal(part._replace(X=X).as_measured(grey), X)
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------

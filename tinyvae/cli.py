@@ -6,6 +6,7 @@ figures, and pictures. `data` says what data there is, and what it may be used f
 import argparse
 import os
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")            # a terminal or pipe without ‖ and ± gets ? for them
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)    # the models' own: one line, without a place in the source
+            warnings.showwarning = lambda message, *place: _say(f"tinyvae: warning: {message}")
+            return options.run(options)
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         name, *words = str(error).split() or [type(error).__name__]
         _say(" ".join(["tinyvae: error:", FLAGS.get(name, name), *words]))    # a parameter goes by its flag's name here

@@ -19,10 +19,11 @@ class Part(NamedTuple):
         return self.X[rows] * np.float32(self.scale)
 
     def as_measured(self, model):
-        """X as a VAE is scored on it. For a model of binary pixels they are drawn once, for each image on its own: with
-        the thresholds that its evaluation shares among images, a mean over images would scatter more than ± says.
+        """X as a VAE is scored on it. For a Bernoulli likelihood binary pixels are drawn once, also for one that was
+        trained on grey levels, which have no likelihood; and for each image on its own: with the thresholds that an
+        evaluation shares among images, a mean over images would scatter more than ± says.
         """
-        if not model.binarize:
+        if model.likelihood != "bernoulli":
             return self.X
         ink = np.random.default_rng(0).random(self.X.shape, np.float32) < self.images(slice(None))
         return ink * self.X.dtype.type(round(1 / self.scale))
