@@ -73,7 +73,7 @@ def test_the_table_of_a_vae(options):
     says(rows["KL(q(z|x) ‖ p(z))"], kl, kl_test)
     says(rows["−ELBO, their sum"], *(-model.elbo(X, 7) for X in parts))
     says(rows["−log p(x), by 7 importance samples"], *(-model.log_likelihood(X, 7) for X in parts))
-    assert model.active_units(TEST.X).tolist() == [True, False, True]
+    assert model.active_units(TEST.as_measured(model)).tolist() == [True, False, True]
     assert rest == ["active latent dimensions, Var μ(x) > 0.01: 2 of 3"]
 
 
@@ -170,7 +170,7 @@ def test_the_plane_shows_the_two_dimensions_that_tell_most(drawn):
     last = len(model.hidden)
     model.parameters_[f"encoder.{last}.W"][:, [0, 2]] = 0
     axes = drawn(model)
-    assert set(np.argsort(model.kl_by_dimension(TEST.X))[2:]) == {1, 3}
+    assert set(np.argsort(model.kl_by_dimension(TEST.as_measured(model)))[2:]) == {1, 3}
     assert "dimension 2" in axes["latent_plane"].get_xlabel() and "dimension 4" in axes["latent_plane"].get_ylabel()
     model = autoencoder(3)
     model.parameters_["encoder.1.W"][:, 1] = 0

@@ -126,14 +126,17 @@ class LinearClassifier(GradientEstimator):
 
     def mean_loss(self, P, x, y):
         """The mean over rows of the loss, plus ½ l2 ‖W‖².        x (B, D), y (B,) class numbers"""
-        return np.mean(self._loss(dense(x, P.W, P.b), y)) + self.l2 / 2 * np.sum(P.W * P.W)
+        return self._mean_loss_of(P, dense(x, P.W, P.b), y)
+
+    def _mean_loss_of(self, P, s, y):
+        return np.mean(self._loss(s, y)) + self.l2 / 2 * np.sum(P.W * P.W)
 
     def backward(self, P, x, y, G):
-        """The gradient of `mean_loss` into G, which is overwritten; returns the mean over rows of the loss alone."""
+        """The gradient of `mean_loss` into G, which is overwritten; returns `mean_loss`, known on the way."""
         w, s = np.full(len(x), 1 / len(x), x.dtype), dense(x, P.W, P.b)
         dense_dparams(self._loss_ds(s, y, w), x, G.W, G.b)
         np.add(G.W, x.dtype.type(self.l2) * P.W, out=G.W)
-        return np.mean(self._loss(s, y))
+        return self._mean_loss_of(P, s, y)
 
     def __sklearn_tags__(self):
         from sklearn.utils import ClassifierTags, TargetTags
@@ -147,8 +150,7 @@ class LinearClassifier(GradientEstimator):
         return {"W": (n_features, len(self.classes_)), "b": (len(self.classes_),)}
 
     def _step(self, P, G, x, rng, memory):
-        loss = self.backward(P, x, self._labels[1][memory["rows"]], G)
-        return {"loss": loss + self.l2 / 2 * np.sum(P.W * P.W)}
+        return {"loss": self.backward(P, x, self._labels[1][memory["rows"]], G)}
 
     def _check_parameters(self):
         check_number("l2", self.l2, 0)

@@ -40,7 +40,7 @@ def table(model, train, test, n_samples):
     for name in columns[0]:
         lines.append(f"{name:48}" + "".join(f"{_mean(column[name]):>18}" for column in columns))
     if isinstance(model, VAE):
-        active = model.active_units(test.X)
+        active = model.active_units(test.as_measured(model))
         lines.append(f"active latent dimensions, Var μ(x) > 0.01: {np.sum(active)} of {len(active)}")
     return "\n".join(lines)
 
@@ -93,11 +93,12 @@ def figures(model, test, folder):
 
 
 def _of_a_vae(model, test):
-    K, kl = model.n_components, model.kl_by_dimension(test.as_measured(model))
+    K, X = model.n_components, test.as_measured(model)
+    kl = model.kl_by_dimension(X)
     z = np.random.default_rng(0).standard_normal((60, K))
     start = model.transform(test.X[:1])[0]
     pictures = {"samples": plots.images(model.inverse_transform(z)),
-                "kl": plots.kl_by_dimension(kl, active=model.active_units(test.X)),
+                "kl": plots.kl_by_dimension(kl, active=model.active_units(X)),
                 "traversals": plots.traversals(model.inverse_transform, start, dimensions=_largest(kl, 10))}
     if K == 2:
         pictures["manifold"] = plots.manifold(model.inverse_transform)
@@ -115,7 +116,7 @@ def _interpolation(model, test):
 def _latent_plane(model, test):
     """A thousand codes in the two latent dimensions that tell most: by KL, or else by variance."""
     Z, y = model.transform(test.X[:1000]), test.y[:1000]
-    weight = model.kl_by_dimension(test.X) if isinstance(model, VAE) else np.var(Z, axis=0)
+    weight = model.kl_by_dimension(test.as_measured(model)) if isinstance(model, VAE) else np.var(Z, axis=0)
     first, second = sorted(_largest(weight, 2))
     ax = plots.latent_plane(Z, y if len(np.unique(y)) <= 10 else None, dimensions=(first, second))
     if not isinstance(model, VAE):                          # whose codes have no prior to measure them by

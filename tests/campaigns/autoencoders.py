@@ -7,14 +7,12 @@ Every model is one of the product of all that can be combined,
 with random widths, weights, biases, strengths and noise. Each block of its gradient is held against the complex step,
 entry by entry, and the worst residual of every list of penalties is printed.
 """
-import argparse
 import itertools
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
-from tests.campaigns.gradients import TOL, Problem, against_complex_step, pick
+from tests.campaigns.gradients import TOL, Problem, against_complex_step, pick, run
 from tinyvae import Autoencoder
 from tinyvae.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyvae.ops import ACTIVATIONS
@@ -102,8 +100,4 @@ def main(n_models, seed):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    sys.exit(main(arguments.models, arguments.seed))
+    run(main, __doc__.splitlines()[0])

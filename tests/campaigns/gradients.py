@@ -168,9 +168,14 @@ def main(n_models, seed):
     return bool(failures)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run(main, description):
+    """The command line of a campaign: main(n_models, seed) says whether anything was wrong."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--models", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     sys.exit(main(arguments.models, arguments.seed))
+
+
+if __name__ == "__main__":
+    run(main, __doc__.splitlines()[0])
