@@ -332,3 +332,15 @@ def test_score_is_the_mean_of_score_samples():
     assert model.score(X) == np.mean(model.score_samples(X)) and type(model.score(X)) is float
     assert np.array_equal(model.transform(X), model.encode(X)[0])
     assert np.array_equal(model.reconstruct(X), model.inverse_transform(model.transform(X)))
+
+
+def test_all_evaluations_of_a_seed_see_the_same_binary_pixels():
+    """However many draws: or a bound could exceed the likelihood that it bounds, by another x."""
+    X = np.random.default_rng(0).random((40, 12))
+    model = VAE(3, hidden=(6,), likelihood="bernoulli", binarize=True, n_epochs=3, random_state=0).fit(X)
+    _, few = model.elbo_terms(X, n_samples=2, random_state=1)
+    _, many = model.elbo_terms(X, n_samples=50, random_state=1)
+    np.testing.assert_array_equal(few, many)
+    np.testing.assert_allclose(model.kl_by_dimension(X, random_state=1).sum(), np.mean(few), rtol=1e-12)
+    assert not np.array_equal(few, model.elbo_terms(X, n_samples=2, random_state=2)[1])
+    assert np.mean(model.elbo(X, 500, random_state=1)) < np.mean(model.log_likelihood(X, 1000, random_state=1))

@@ -202,8 +202,9 @@ class VAE(Transformer, GradientEstimator):
         """
         X = self._check_input(X)
         self._check_data(X)
+        threshold = self._evaluation_rng(random_state).random(X.shape[1])
         return sum(np.sum(self._posterior.kl_by_dimension(encoded), axis=0, dtype=np.float64)
-                   for _, encoded in self._encoded(X, self._evaluation_rng(random_state))) / len(X)
+                   for _, encoded in self._encoded(X, threshold)) / len(X)
 
     def active_units(self, X, threshold=0.01):
         """Which latent dimensions tell rows of X (N, D) apart: Var_x(E_q[z_k]) > threshold.        returns (K,), bool
@@ -231,15 +232,16 @@ class VAE(Transformer, GradientEstimator):
         self._check_data(X)
         check_int("n_samples", n_samples)
         rng, P = self._evaluation_rng(random_state), self.params()
+        threshold = rng.random(X.shape[1])                    # first: the same x for every number of draws
         noise = rng.standard_normal((n_samples, self.n_components)).astype(self.theta_.dtype)
-        for x, encoded in self._encoded(X, rng):
+        for x, encoded in self._encoded(X, threshold):
             at_once = max(1, 4096 // len(x))
             blocks = [self._draws_of_rows(P, x, encoded, noise[s:s + at_once]) for s in range(0, n_samples, at_once)]
             yield encoded, *(np.concatenate(block) for block in zip(*blocks))
 
-    def _encoded(self, X, rng):
-        """For some rows at a time x, binarised by thresholds that all rows share, and the encoder's output."""
-        P, threshold = self.params(), rng.random(X.shape[1])
+    def _encoded(self, X, threshold):
+        """For some rows at a time x, binarised by a threshold for each pixel, and the encoder's output."""
+        P = self.params()
         for x in self._chunks(X):
             if self.binarize:
                 x = (threshold < x).astype(x.dtype)
