@@ -41,7 +41,7 @@ TABLE = {
         Op(posterior.log_prob, lambda w, y, z, out: posterior.log_prob_d(z, out, w), ("BK", "BL")),
     "DiagonalGaussian.entropy":
         Op(posterior.entropy, lambda w, y, out: (posterior.entropy_d(out, w),), ("BL",)),
-    "DiagonalGaussianLikelihood.log_prob":
+    "GaussianLikelihood.log_prob":
         Op(lambda out, x: diagonal.log_prob(x, out),
            lambda w, y, out, x: (diagonal.log_prob_d(x, out, w),), ("BL", "BK")),
     "Bernoulli.log_prob":
@@ -63,7 +63,7 @@ NAIVE = {
     "DiagonalGaussian.kl": naive.diagonal_kl,
     "DiagonalGaussian.log_prob": naive.diagonal_log_prob,
     "DiagonalGaussian.entropy": naive.diagonal_entropy,
-    "DiagonalGaussianLikelihood.log_prob": lambda out, x: naive.diagonal_log_prob(x, out),
+    "GaussianLikelihood.log_prob": lambda out, x: naive.diagonal_log_prob(x, out),
     "Bernoulli.log_prob": lambda out, x: naive.bernoulli_log_prob(x, out),
     "Bernoulli.entropy": naive.bernoulli_entropy,
     "IsotropicGaussian.log_prob": lambda out, logvar, x: naive.isotropic_log_prob(x, out, *logvar),

@@ -260,16 +260,13 @@ class IsotropicGaussian:
         d_logvar[:] = out.shape[1] * np.sum(w) / 2
 
 
-class DiagonalGaussianLikelihood(DiagonalGaussian):
-    """p(x|z) = N(x; mean, diag exp(logvar)) with out = [mean | logvar], (B, 2D), both of the network.   [LV.6]
-
-    The same law as the posterior's, with x in the place of z; only the derivative by out is asked for.
-    """
+class GaussianLikelihood:
+    """A posterior's Gaussian as a likelihood, x in the place of z; only the derivative by out is asked for."""
     own_shapes = {}
     fixed = ()
 
     def log_prob_d(self, x, out, w, d_out=None):
-        """dmean = w r exp(−logvar),  dlogvar = ½ w (r² exp(−logvar) − 1),  r = x − mean        returns (B, 2D)"""
+        """The derivative by out of Σ_b w_b log p(x_b|z_b), as wide as out, written into d_out where it is given"""
         d = super().log_prob_d(x, out, w)[1]
         if d_out is None:
             return d
@@ -281,5 +278,9 @@ class DiagonalGaussianLikelihood(DiagonalGaussian):
         return self.split(out)[0]
 
     def sample(self, out, rng):
-        """mean + exp(logvar / 2) ε, (B, D), of the dtype of out."""
-        return self.draw(out, rng.standard_normal((len(out), out.shape[1] // 2), dtype=out.dtype))
+        """A draw, (B, D), of the dtype of out."""
+        return self.draw(out, rng.standard_normal(self.split(out)[0].shape, dtype=out.dtype))
+
+
+class DiagonalGaussianLikelihood(GaussianLikelihood, DiagonalGaussian):
+    """p(x|z) = N(x; mean, diag exp(logvar)) with out = [mean | logvar], (B, 2D), both of the network.   [LV.6]"""
