@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyvae import PCA, VAE, Autoencoder, LinearSVM, SoftmaxClassifier, load, optim, save
+from tinyvae import PCA, VAE, Autoencoder, LinearSVM, ProbabilisticPCA, SoftmaxClassifier, load, optim, save
 from tinyvae.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyvae.estimator import NotFittedError
 from tinyvae.penalties import L1, Contractive, KLSparsity
@@ -25,13 +25,17 @@ X = (np.random.default_rng(0).random((40, 6)) < 0.4).astype(float)
 OUTPUTS = ("transform", "reconstruct", "reconstruction_error", "elbo", "log_likelihood", "kl_by_dimension")
 SMALL = {"hidden": (3,), "batch_size": 16, "n_epochs": 2, "random_state": 1}
 MADE = {
-    "pca": lambda: PCA(2), "pca, numpy integer": lambda: PCA(np.int64(3)),
+    "pca": lambda: PCA(2), "pca, numpy integer": lambda: PCA(np.int64(3)), "ppca": lambda: ProbabilisticPCA(2),
+    "em": lambda: ProbabilisticPCA(2, "em", tol=1e-3, random_state=np.random.default_rng(4)),
     "autoencoder": lambda: Autoencoder(2, **SMALL),
     "tied": lambda: Autoencoder(2, tied=True, loss="bernoulli", **SMALL),
     "gaussian": lambda: VAE(2, **SMALL), "sd": lambda: VAE(1, sd=0.5, **SMALL),
     "bernoulli": lambda: VAE(2, likelihood="bernoulli", binarize=True, **SMALL),
     "grey": lambda: VAE(2, likelihood="bernoulli", input_scale=np.float32(0.5), **SMALL),
     "diagonal": lambda: VAE(2, likelihood="gaussian_diagonal", beta=2, **SMALL),
+    "full": lambda: VAE(2, posterior="full", likelihood="gaussian_full", objective="iwae", n_samples=np.int64(3),
+                        gradient="dreg", warm_up=3, **SMALL),                             # in the middle of its warm-up
+    "score": lambda: VAE(2, posterior="full", n_samples=2, gradient="score", control_variate=True, warm_up=1, **SMALL),
     "list": lambda: VAE(2, **{**SMALL, "hidden": [4, np.int32(3)]}),
     "no hidden": lambda: VAE(2, **{**SMALL, "hidden": ()}),
     "type": lambda: VAE(2, dtype=np.float32, **SMALL), "dtype": lambda: VAE(2, dtype=np.dtype("float32"), **SMALL),
@@ -95,7 +99,7 @@ def test_what_comes_back_is_the_model(make, tmp_path):
 @each
 def test_training_goes_on_as_if_nothing_had_happened(make, tmp_path):
     model = fitted(make)
-    if isinstance(model, PCA):
+    if isinstance(model, (PCA, ProbabilisticPCA)):
         return
     twin = load(save(model, tmp_path / "m"))
     for one in (model, twin):
@@ -123,6 +127,15 @@ def test_a_callback_is_not_saved(tmp_path):
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     first, again = (save(fitted(MADE["tied"]), tmp_path / name).read_bytes() for name in "ab")
     assert first == again == save(load(tmp_path / "a"), tmp_path / "c").read_bytes()
+
+
+def test_a_file_from_before_an_option_gives_it_its_default(tmp_path):
+    file = save(model := fitted(MADE["gaussian"]), tmp_path / "m")
+    contents = members(file)
+    header = json.loads(contents["model.json"])
+    for name in ("objective", "n_samples", "gradient", "control_variate", "warm_up"):
+        del header["parameters"]["dict"][name]
+    assert state(load(write(file, contents | {"model.json": json.dumps(header).encode()}))) == state(model)
 
 
 def test_what_callbacks_leave_on_the_model_is_saved(tmp_path):
@@ -154,7 +167,7 @@ def spoilt(**attributes):
 
 
 @pytest.mark.parametrize("model, error, words", [
-    (lambda: VAE(), NotFittedError, "not fitted"), (lambda: object(), TypeError, "one of PCA, Autoencoder, VAE"),
+    (lambda: VAE(), NotFittedError, "not fitted"), (lambda: object(), TypeError, "one of PCA, ProbabilisticPCA, A"),
     (lambda: VAE, TypeError, "got type"), (lambda: type("VAE", (VAE,), {})().fit(X), TypeError, "got VAE"),
     (lambda: spoilt(note=object()), TypeError, "fitted.note cannot be saved"),
     (lambda: spoilt(note={1: 2}), TypeError, "fitted.note"),
@@ -289,6 +302,9 @@ def changed(file, **changes):
     ("parameters", [], ""), ("fitted", 3, ""), ("parameters__dict__depth", 3, "depth"),
     ("parameters__dict__beta", -1.0, "beta"), ("parameters__dict__hidden", {"tuple": [10**15]}, "theta_"),
     ("parameters__dict__n_components", 3, "theta_"), ("parameters__dict__random_state", "now", "random_state"),
+    ("parameters__dict__posterior", "full", "theta_"), ("parameters__dict__likelihood", "gaussian_full", "theta_"),
+    ("parameters__dict__gradient", "dreg", "gradient"), ("parameters__dict__control_variate", True, "control_variate"),
+    ("parameters__dict__n_samples", 0, "n_samples"), ("parameters__dict__warm_up", -1, "warm_up"),
     ("parameters__dict__random_state", -1, "random_state"), ("parameters__dict__dtype", {"eval": "1"}, "unknown kind"),
     ("fitted__dict__fit", 3, "'fit' is nothing that fit leaves"), ("fitted__dict__beta", 3.0, "'beta'"),
     ("fitted__dict__theta_", {"array": "none"}, "none"), ("fitted__dict__theta_", 3, "theta_"),
@@ -360,6 +376,20 @@ def test_an_array_laid_out_by_columns_is_not_read_by_rows(tmp_path):
 def test_arrays_of_a_pca_must_fit_together(name, value, tmp_path):
     file = save(fitted(MADE["pca"]), tmp_path / "m")
     refused(write(file, members(file) | {f"fitted.{name}.npy": npy(value)}), name)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("mean_", np.zeros(5)), ("mean_", np.zeros(6, np.float32)), ("W_", np.zeros((6, 3))),
+    ("W_", np.full((6, 2), np.nan)), ("noise_variance_", 0.0), ("noise_variance_", "low"),
+    ("noise_variance_", {"dict": {}}), ("n_iter_", 1.5), ("history_", {"dict": {"log_likelihood": ["high"]}}),
+    ("method", "magic"), ("tol", -1.0), ("random_state", -1)])
+def test_parts_of_a_probabilistic_pca_must_fit_together(name, value, tmp_path):
+    file = save(model := fitted(MADE["ppca"]), tmp_path / "m")
+    assert np.array_equal(load(file).score_samples(X), model.score_samples(X))
+    if isinstance(value, np.ndarray):
+        refused(write(file, members(file) | {f"fitted.{name}.npy": npy(value)}), name)
+    else:
+        refused(changed(file, **{f"{'fitted' if name.endswith('_') else 'parameters'}__dict__{name}": value}), name)
 
 
 def test_the_optimisers_memory_must_be_as_long_as_theta(file):

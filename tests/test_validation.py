@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tinyvae import PCA, VAE, Autoencoder
+from tinyvae import PCA, VAE, Autoencoder, ProbabilisticPCA
 from tinyvae.corruption import MaskingNoise
 from tinyvae.ops import ACTIVATIONS
 from tinyvae.optim import SGD
@@ -21,15 +21,18 @@ from tinyvae.validation import check_bool, check_choice, check_int, check_labels
 N, D, K = 12, 5, 2
 GOOD = np.random.default_rng(0).random((N, D))
 CODE = np.random.default_rng(1).standard_normal((N, K))
-MODELS = {"PCA": PCA(K), "Autoencoder": Autoencoder(K, hidden=(4,), n_epochs=1, random_state=0),
+MODELS = {"PCA": PCA(K), "ProbabilisticPCA": ProbabilisticPCA(K, random_state=0),
+          "Autoencoder": Autoencoder(K, hidden=(4,), n_epochs=1, random_state=0),
           "VAE": VAE(K, hidden=(4,), n_epochs=1, random_state=0)}
 FITTED = {name: copy.deepcopy(model).fit(GOOD) for name, model in MODELS.items()}
 DATA_DOORS = [(name, door) for name, doors in {
     "PCA": ["fit", "fit_transform", "transform", "reconstruct"],
+    "ProbabilisticPCA": ["fit", "fit_transform", "transform", "posterior", "reconstruct", "score_samples", "score"],
     "Autoencoder": ["fit", "fit_transform", "partial_fit", "transform", "reconstruct", "reconstruction_error",
                     "loss_and_grad"],
     "VAE": ["fit", "fit_transform", "partial_fit", "transform", "encode", "reconstruct", "elbo", "elbo_terms",
-            "log_likelihood", "score_samples", "score", "loss_and_grad"]}.items() for door in doors]
+            "kl_by_dimension", "active_units", "log_likelihood", "score_samples", "score",
+            "loss_and_grad"]}.items() for door in doors]
 
 
 def planted(value, dtype=float):
@@ -99,6 +102,19 @@ def test_pca_needs_two_rows_and_as_many_as_components():
     refused(PCA(4), lambda model: model.fit(GOOD[:3]), ValueError, "n_components", "at most .*3", "got 4")
 
 
+@pytest.mark.parametrize("method", ["closed_form", "em"])
+def test_probabilistic_pca_needs_variance_for_its_noise(method):
+    for X in (GOOD, GOOD[:6], GOOD[:3], GOOD[:4, :3]):
+        for many in (min(len(X) - 1, X.shape[1]), 7):
+            refused(ProbabilisticPCA(many, method), lambda model: model.fit(X), ValueError, "n_components", "less than",
+                    f"{len(X)} row", f"{X.shape[1]} feature", f"got {many}")
+    flat = {"rank 2": CODE @ np.random.default_rng(2).random((2, D)) + 1e3, "constant": np.full((N, D), 0.1),
+            "float32": np.tile(CODE[:, :1].astype(np.float32) / 3, (1, D)) * np.float32(0.7)}
+    for X in flat.values():
+        refused(ProbabilisticPCA(K, method, max_iter=10_000), lambda model: model.fit(X), ValueError, r"\bX\b",
+                "no variance", "n_components", "rank")
+
+
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 
@@ -130,13 +146,16 @@ BOTH = {
 }
 BAD_OPTIONS = {
     "PCA": {"n_components": BOTH["n_components"]},
+    "ProbabilisticPCA": {"n_components": BOTH["n_components"], "method": NAMES, "max_iter": BOTH["batch_size"],
+                         "tol": [case for case in POSITIVE if case[0] != 0], "random_state": BOTH["random_state"]},
     "Autoencoder": {**BOTH, "output_activation": NAMES, "loss": NAMES, "tied": BOOLEANS, "pretrain": BOOLEANS,
                     "penalties": [(L1(0.1), TypeError, r"L1\(lam=0.1"), ([0.1], TypeError, r"\[0.1\]"),
                                   ([L1], TypeError, "class"), ([L1(0.1), None], TypeError, "None"),
                                   (None, TypeError, "None"), ("L1", TypeError, "'L1'")],
                     "corruption": [(0.3, TypeError, "0.3"), ("masking", TypeError, "'masking'"),
                                    (MaskingNoise, TypeError, "class"), ([MaskingNoise(0.1)], TypeError, r"\[Masking")]},
-    "VAE": {**BOTH, "posterior": NAMES, "likelihood": NAMES, "sd": POSITIVE, "binarize": BOOLEANS,
+    "VAE": {**BOTH, "posterior": NAMES, "likelihood": NAMES, "sd": POSITIVE, "binarize": BOOLEANS, "objective": NAMES,
+            "gradient": NAMES, "control_variate": BOOLEANS, "n_samples": BOTH["batch_size"], "warm_up": INTEGERS,
             "beta": [case for case in POSITIVE if case[0] != 0] + [(None, TypeError, "None")]},
 }
 
@@ -147,7 +166,7 @@ def test_bad_options_are_refused_by_fit_and_before_anything_changes(name, option
         def call(model):
             getattr(model, door)(GOOD)
 
-        for door in ("fit",) if name == "PCA" else ("fit", "partial_fit"):
+        for door in ("fit", "partial_fit") if hasattr(MODELS[name], "partial_fit") else ("fit",):
             refused(copy.deepcopy(MODELS[name]).set_params(**{option: value}), call, error, option, came)
             if (option, door) != ("random_state", "partial_fit"):           # a generator that has started goes on
                 refused(copy.deepcopy(FITTED[name]).set_params(**{option: value}), call, error, option, came)
@@ -157,6 +176,11 @@ def test_bad_options_are_refused_by_fit_and_before_anything_changes(name, option
     (Autoencoder(loss="bernoulli", output_activation="tanh"), ["output_activation", "bernoulli", "'tanh'"]),
     (VAE(likelihood="bernoulli", sd=0.5), ["sd", "likelihood", "0.5.*'bernoulli'"]),
     (VAE(binarize=True), ["binarize", "likelihood='bernoulli'", "'gaussian'"]),
+    (VAE(likelihood="gaussian_full", sd=0.5), ["sd", "likelihood", "0.5.*'gaussian_full'"]),
+    (VAE(gradient="dreg"), ["gradient", "objective='elbo'", "'stl'", "got 'dreg'"]),
+    (VAE(control_variate=True, n_samples=5), ["control_variate", "gradient='score'", "got 'pathwise'"]),
+    (VAE(control_variate=True, gradient="score"), ["control_variate", "n_samples", "at least 2", "1"]),
+    (VAE(control_variate=True, gradient="dreg", objective="iwae", n_samples=5), ["control_variate", "got 'dreg'"]),
     *[(Autoencoder(activation=name, penalties=[L1(0.1), KLSparsity(0.1, 1)]), ["KLSparsity", "'sigmoid'", f"'{name}'"])
       for name in ACTIVATIONS if name != "sigmoid"],
     (VAE(optimizer=SGD(), learning_rate=0.1), ["learning_rate", "optimizer", "0.1"]),
@@ -178,6 +202,7 @@ def test_a_bad_number_of_draws(value, error, came):
     for call in (lambda m: m.elbo(GOOD, value), lambda m: m.elbo_terms(GOOD, value),
                  lambda m: m.log_likelihood(GOOD, value), lambda m: m.sample(value)):
         refused(FITTED["VAE"], call, error, "n_samples", came)
+    refused(FITTED["ProbabilisticPCA"], lambda m: m.sample(value), error, "n_samples", came)
 
 
 @pytest.mark.parametrize("value, error, came", BOTH["random_state"])
@@ -185,15 +210,29 @@ def test_a_bad_seed(value, error, came):
     for call in (lambda m: m.elbo(GOOD, 2, value), lambda m: m.log_likelihood(GOOD, 2, value),
                  lambda m: m.sample(2, value)):
         refused(FITTED["VAE"], call, error, "random_state", came)
+    refused(FITTED["ProbabilisticPCA"], lambda m: m.sample(2, value), error, "random_state", came)
 
 
 @pytest.mark.parametrize("eps, error, words", [
-    (CODE[:3], ValueError, ["expected 12", "got 3"]), (CODE[:, :1], ValueError, ["1 features", "expecting 2"]),
-    (CODE[0], ValueError, ["2D", r"\(2,\)"]), (CODE * np.nan, ValueError, ["NaN"]), (None, TypeError, ["object"]),
-    (CODE.astype(str), TypeError, ["<U"]),
+    *[(eps, ValueError, [r"\(N, K\) = \(12, 2\)", r"\(S, N, K\)", re.escape(f"got shape {eps.shape}")]) for eps in
+      (CODE[:3], CODE[:, :1], CODE.T, CODE[None, :3], CODE[:, None], np.stack([CODE, CODE], axis=1))],
+    (CODE[0], ValueError, [r"\(2,\)"]), (CODE[None, None], ValueError, [r"\(1, 1, 12, 2\)"]),
+    (CODE[None][:0], ValueError, [r"\(0, "]),
+    (CODE * np.nan, ValueError, ["NaN"]), (np.stack([CODE, CODE * np.inf]), ValueError, ["infinity"]),
+    (CODE + 0j, ValueError, ["complex128"]), (None, TypeError, ["object"]), (CODE.astype(str), TypeError, ["<U"]),
+    (CODE[None].astype(object), TypeError, ["object"]), (sparse.csr_matrix(CODE), TypeError, ["sparse"]),
 ])
 def test_bad_noise(eps, error, words):
     refused(FITTED["VAE"], lambda model: model.loss_and_grad(GOOD, eps), error, r"\beps\b", *words)
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_one_draw_has_no_others_for_its_control(objective):
+    model = VAE(K, hidden=(4,), objective=objective, gradient="score", control_variate=True, n_samples=2, n_epochs=0)
+    for eps in (CODE, CODE[None]):
+        refused(model.fit(GOOD), lambda model: model.loss_and_grad(GOOD, eps), ValueError, "control_variate",
+                "at least 2 draws", re.escape(f"{eps.shape}"))
+    assert np.all(np.isfinite(model.loss_and_grad(GOOD, np.stack([CODE, -CODE]))[1]))
 
 
 @pytest.mark.parametrize("model, doors", [

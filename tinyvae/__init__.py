@@ -7,7 +7,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PCA": "linear", "Autoencoder": "autoencoder", "VAE": "vae",
+    "PCA": "linear", "ProbabilisticPCA": "linear", "Autoencoder": "autoencoder", "VAE": "vae",
     "SoftmaxClassifier": "classifiers", "LinearSVM": "classifiers",
     "check_gradient": "checks",
     "load_digits": "datasets", "load_mnist5k": "datasets", "load_idx": "datasets", "fetch_mnist": "datasets",

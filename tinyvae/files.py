@@ -19,20 +19,21 @@ import numpy as np
 from .autoencoder import Autoencoder
 from .classifiers import LinearSVM, SoftmaxClassifier
 from .corruption import CORRUPTIONS
-from .linear import PCA
+from .linear import PCA, ProbabilisticPCA
 from .optim import OPTIMIZERS
 from .params import size
 from .penalties import PENALTIES
-from .validation import check_choice, check_int, check_rng
+from .validation import check_choice, check_int, check_number, check_rng
 from .vae import VAE
 
 FORMAT = 1
-MODELS = {cls.__name__: cls for cls in (PCA, Autoencoder, VAE, SoftmaxClassifier, LinearSVM)}
+MODELS = {cls.__name__: cls for cls in (PCA, ProbabilisticPCA, Autoencoder, VAE, SoftmaxClassifier, LinearSVM)}
 OBJECTS = {cls.__name__: cls for cls in (*OPTIMIZERS.values(), *PENALTIES, *CORRUPTIONS)}      # among the parameters
 GENERATORS = "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"
 BUFFERS = {"MT19937": 624, "Philox": 4}                 # how many numbers these keep ready
 FITTED = "theta_", "n_features_in_", "_rng", "history_", "n_iter_", "_optimizer_type", "_optimizer_state"
-FITTED_PCA = "mean_", "components_", "eigenvalues_", "n_features_in_"
+FITTED_EXACTLY = {PCA: ("mean_", "components_", "eigenvalues_", "n_features_in_"),
+                  ProbabilisticPCA: ("mean_", "W_", "noise_variance_", "n_features_in_", "history_", "n_iter_")}
 KINDS = "fiubU"                                         # of dtypes that are saved: numbers, and names of classes
 
 
@@ -252,7 +253,7 @@ def _write_durably(path, content):
 
 def _check(model):
     """Refuse a model whose parts do not fit together, now and not at the first use."""
-    missing = set(FITTED_PCA if isinstance(model, PCA) else FITTED) - set(vars(model))
+    missing = set(FITTED_EXACTLY.get(type(model), FITTED)) - set(vars(model))
     if missing:
         raise ValueError(f"the model lacks {', '.join(sorted(missing))}")
     D = check_int("n_features_in_", model.n_features_in_)
@@ -261,9 +262,21 @@ def _check(model):
         _check_array("mean_", model.mean_, (D,))
         _check_array("components_", model.components_, (K, D))
         _check_array("eigenvalues_", model.eigenvalues_, (min(max(K, np.size(model.eigenvalues_)), D),))
+        return
+    model._check_parameters()
+    _check_history(model)
+    if isinstance(model, ProbabilisticPCA):
+        _check_array("W_", model.W_, (D, model.n_components))
+        _check_array("mean_", model.mean_, (D,), model.W_.dtype)
+        check_number("noise_variance_", model.noise_variance_, 0, open_low=True)
     else:
-        model._check_parameters()
         _check_training(model, D)
+
+
+def _check_history(model):
+    check_int("n_iter_", model.n_iter_, minimum=0)
+    if not all(isinstance(value, float) for values in model.history_.values() for value in values):
+        raise ValueError("history_ must be a dict of lists of numbers")
 
 
 def _check_training(model, D):
@@ -273,9 +286,6 @@ def _check_training(model, D):
         raise TypeError(f"the model's generator must be a numpy Generator, got {type(model._rng).__name__}")
     if not isinstance(model.random_state, np.random.RandomState):           # which would advance
         check_rng(model.random_state)
-    check_int("n_iter_", model.n_iter_, minimum=0)
-    if not all(isinstance(value, float) for values in model.history_.values() for value in values):
-        raise ValueError("history_ must be a dict of lists of numbers")
     fresh = model._optimizer_type().start(theta) if model._optimizer_type else None
     state = model._optimizer_state
     if (fresh and fresh.keys()) != (state and state.keys()):

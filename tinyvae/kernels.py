@@ -16,12 +16,13 @@ def jit(function=None, *, sums=False):
     - sums, "reassoc": a sum along a row may be reordered, which vectorises it. Not elsewhere: it would also turn
       b v + (1 − b) g² into g² + b (v − g²), which cancels.
     - error_model="numpy": a division by zero gives inf; the check that Python wants there would stop vectorisation.
+    - nogil: a kernel touches arrays alone, so that estimates with several threads run it side by side.
     - cache: compiled once a machine. Where no cache folder is writable Numba raises at decoration; then without it.
     """
     if function is None:
         return functools.partial(jit, sums=sums)
     fastmath = {"nsz", "arcp", "contract", "afn"} | ({"reassoc"} if sums else set())
-    options = {"fastmath": fastmath, "error_model": "numpy"}
+    options = {"fastmath": fastmath, "error_model": "numpy", "nogil": True}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:

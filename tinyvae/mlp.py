@@ -25,8 +25,9 @@ def mlp_backward(layers, activations, hs, dy, grads, need_dx, out=None, das_besi
         da = dh φ'(a)      db = Σ_B da      dW = h_inᵀ da      dh_in = da Wᵀ
 
     hs from `mlp_forward` and dy (B, O_L), the derivative by the stack's output, are not changed; `grads`, a list of
-    (dW, db), is overwritten. Where the last layer is linear, da_L is dy itself, the same array. dx is None unless
-    `need_dx`: nobody asks for the derivative by the data, and it would cost as much as the first layer itself.
+    (dW, db), is overwritten, or is None where only dx is asked for. Where the last layer is linear, da_L is dy itself,
+    the same array. dx is None unless `need_dx`: nobody asks for the derivative by the data, and it would cost as much
+    as the first layer itself.
     das_beside: derivatives by a_1, …, a_L on paths that do not lead through the output; they are added on the way.
     """
     das = list(out) if out else [None] + [np.empty(h.shape, dy.dtype) for h in hs[1:]]
@@ -35,12 +36,14 @@ def mlp_backward(layers, activations, hs, dy, grads, need_dx, out=None, das_besi
     else:
         np.copyto(das[-1], dy)
     for i in range(len(layers) - 1, -1, -1):
-        W, (dW, db), da = layers[i][0], grads[i], das[i + 1]
+        W, da = layers[i][0], das[i + 1]
+        dW, db = grads[i] if grads else (None, np.empty(W.shape[1], da.dtype))
         activation_dbias(da, hs[i + 1], activations[i], db)                   # da = dh φ'(a) over dh,  db = Σ_B da
         if das_beside is not None:
             da += das_beside[i]
             db += np.sum(das_beside[i], axis=0)
-        np.matmul(hs[i].T, da, out=dW)                                        # dW = h_inᵀ da
+        if grads:
+            np.matmul(hs[i].T, da, out=dW)                                    # dW = h_inᵀ da
         das[i] = dense_dx(da, W, out=das[i]) if i or need_dx else None        # dh_in = da Wᵀ
     return das
 

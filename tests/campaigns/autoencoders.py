@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.campaigns.gradients import TOL, Problem, against_complex_step, pick, run
+from tests.campaigns.gradients import Problem, pick, prove_product, run
 from tinyvae import Autoencoder
 from tinyvae.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyvae.ops import ACTIVATIONS
@@ -82,21 +82,7 @@ def distance_to_kinks(problem):
 
 
 def main(n_models, seed):
-    worst, counts, above, failures = dict.fromkeys(PENALTIES, 0.0), dict.fromkeys(PENALTIES, 0), 0, []
-    all_of_them = combinations()
-    order = np.random.default_rng(seed).permutation(len(all_of_them))
-    for i in range(n_models):
-        c = all_of_them[order[i % len(order)]]                              # each once, before any is drawn again
-        found, wrong = against_complex_step(member(np.random.default_rng([seed, i]), c))
-        counts[c.penalties] += 1
-        worst[c.penalties] = max(worst[c.penalties], *found.values())
-        above += not max(found.values()) <= TOL
-        failures += [f"model {i}, {c}: {finding}" for finding in wrong]
-    for name in PENALTIES:
-        print(f"{name:<28} {counts[name]:6} models   worst residual {worst[name]:.1e}")
-    print(f"{n_models} models of {len(all_of_them)} combinations: {above} above {TOL:.0e} by rounding, "
-          f"{len(failures)} wrong", *failures, sep="\n")
-    return bool(failures)
+    return prove_product(combinations(), member, lambda c: c.penalties, n_models, seed)
 
 
 if __name__ == "__main__":

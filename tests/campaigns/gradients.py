@@ -1,7 +1,8 @@
 """The proof of every gradient, at any size:   python -m tests.campaigns.gradients --models 2000
 
-Models are drawn at random (widths, depth, batch, activation, loss or likelihood, tied or not, β), with random weights
-and biases, and each block of each gradient is held against two derivatives that share nothing with backpropagation:
+Models are drawn at random (widths, depth, batch, activation; loss, tied or not; posterior, likelihood, bound, draws,
+β), with random weights and biases, and each block of each gradient is held against two derivatives that share nothing
+with backpropagation:
 
     complex step      Im f(θ + i h e_k) / h, entry by entry
     Ridders           along a random direction, within its own error bar (`tinyvae.check_gradient`)
@@ -16,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvae import VAE, Autoencoder, check_gradient
+from tinyvae.bounds import OBJECTIVES
 from tinyvae.ops import ACTIVATIONS
 from tinyvae.params import slices
-from tinyvae.vae import LIKELIHOODS
+from tinyvae.vae import LIKELIHOODS, POSTERIORS
 
 # Both derivatives are exact but for rounding: a few eps = 2.2e-16 for every layer passed, times what cancels in a
 # block. 1e-13 leaves a factor of 450 for all of it.
@@ -26,7 +28,7 @@ TOL = 1e-13
 
 
 class Problem(NamedTuple):
-    """An untrained model with random θ, and what its forward pass takes: (x,) or (x, eps)."""
+    """An untrained model with random θ, and what its forward pass takes: (x,) or (x, eps), eps (B, K) or (S, B, K)."""
     model: object
     args: tuple
 
@@ -47,9 +49,11 @@ def random_vae(rng, **fixed):
     likelihood = fixed.get("likelihood", pick(rng, LIKELIHOODS))
     sd = rng.uniform(0.3, 2) if likelihood == "gaussian" and rng.random() < 0.5 else None
     beta = pick(rng, [0.0, 1.0, rng.uniform(0.1, 4)])
-    options = {**_any_network(rng), "likelihood": likelihood, "sd": sd, "beta": beta, **fixed}
+    options = {**_any_network(rng), "posterior": pick(rng, POSTERIORS), "likelihood": likelihood, "sd": sd,
+               "objective": pick(rng, OBJECTIVES), "n_samples": int(rng.integers(1, 5)), "beta": beta, **fixed}
     model, x = _untrained(VAE(**options), rng, binary=likelihood == "bernoulli")
-    return Problem(model, (x, rng.standard_normal((len(x), model.n_components))))
+    S, shape = model.n_samples, (len(x), model.n_components)
+    return Problem(model, (x, rng.standard_normal(shape if S == 1 else (S, *shape))))
 
 
 def pick(rng, choices):
@@ -165,6 +169,29 @@ def main(n_models, seed):
     for key, (residual, i) in sorted(worst.items()):
         print(f"{key:<24} worst residual {residual:.1e} in model {i}")
     print(f"{n_models} models: {above} blocks above {TOL:.0e} by rounding, {len(failures)} wrong", *failures, sep="\n")
+    return bool(failures)
+
+
+def prove_product(combinations, member, group, n_models, seed):
+    """A campaign over a product: each combination once, in random order, before any comes again.
+
+    member(rng, combination) → Problem; the worst residual of each group(combination) is printed. Returns whether
+    anything was wrong.
+    """
+    worst, counts, above, failures = {}, {}, 0, []
+    order = np.random.default_rng(seed).permutation(len(combinations))
+    for i in range(n_models):
+        c = combinations[order[i % len(order)]]
+        found, wrong = against_complex_step(member(np.random.default_rng([seed, i]), c))
+        name = group(c)
+        counts[name] = counts.get(name, 0) + 1
+        worst[name] = max(worst.get(name, 0.0), *found.values())
+        above += not max(found.values()) <= TOL
+        failures += [f"model {i}, {c}: {finding}" for finding in wrong]
+    for name in sorted(counts):
+        print(f"{name:<36} {counts[name]:6} models   worst residual {worst[name]:.1e}")
+    print(f"{n_models} models of {len(combinations)} combinations: {above} above {TOL:.0e} by rounding, "
+          f"{len(failures)} wrong", *failures, sep="\n")
     return bool(failures)
 
 
