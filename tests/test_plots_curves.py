@@ -64,6 +64,18 @@ def test_accuracy_over_labels_draws_mean_and_standard_error():
     assert len({bars[0].get_marker() for bars in ax.containers}) == 2
 
 
+def test_estimates_over_draws_shows_medians_and_quartiles():
+    errors = {"n = 1": np.array([[-4.0, 0], [-2, 1], [0, 2], [6, 3], [9, 9]]), "n = 9": np.full((3, 2), -7.0)}
+    ax = plots.estimates_over_draws([1, 100], errors)
+    truth, one, nine = ax.lines
+    assert ax.get_xscale() == "log" and legend(ax) == ["the exact value", "n = 1", "n = 9"]
+    assert set(truth.get_ydata()) == {0} and one.get_marker() != nine.get_marker()
+    np.testing.assert_array_equal(one.get_xydata(), [[1, 0], [100, 2]])
+    np.testing.assert_array_equal(nine.get_xydata(), [[1, -7], [100, -7]])
+    corners = {tuple(corner) for corner in ax.collections[0].get_paths()[0].vertices}
+    assert corners == {(1, -2), (1, 6), (100, 1), (100, 3)}
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: plots.training_curve([1, 2]), TypeError, "history must be a dict"),
     (lambda: plots.training_curve({}), TypeError, "history must be a dict"),
@@ -92,6 +104,11 @@ def test_accuracy_over_labels_draws_mean_and_standard_error():
     (lambda: plots.accuracy_over_labels([50], SPLITS), ValueError, r"\(2 or more splits, 1\), got \(3, 2\)"),
     (lambda: plots.accuracy_over_labels([50, 90], {"a": np.eye(2) * 90}), ValueError, "must be shares between 0 and 1"),
     (lambda: plots.accuracy_over_labels([50, 90], {"a": np.eye(2) * np.nan}), ValueError, "must be shares between"),
+    (lambda: plots.estimates_over_draws([9, 9], {"a": np.eye(2)}), ValueError, "n_draws must rise"),
+    (lambda: plots.estimates_over_draws([0, 9], {"a": np.eye(2)}), ValueError, "n_draws must be finite .* at least 1"),
+    (lambda: plots.estimates_over_draws([1, 9], np.eye(2)), TypeError, "errors must be a dict of matrices"),
+    (lambda: plots.estimates_over_draws([1, 9], {"a": np.eye(3)}), ValueError, r"errors\['a'\] has 3 features"),
+    (lambda: plots.estimates_over_draws([1, 9], {"a": np.full((2, 2), np.inf)}), ValueError, "contains NaN or infinity"),
 ])
 @pytest.mark.filterwarnings("error")
 def test_bad_arguments_are_named(call, error, message):

@@ -5,12 +5,22 @@ know: nothing stays open. To see it, `save_figure(ax, "a.png")`, or end a notebo
 Images are ink on paper: 0 is white, 1 black. Where colour tells things apart, a glyph, a marker or a dash does so too.
 """
 from .codes import interpolation, kl_by_dimension, latent_plane, manifold, traversals
-from .curves import accuracy_over_labels, error_against_step, spectrum, training_curve
+from .collapse import kl_over_epochs
+from .convergence import convergence
+from .curves import accuracy_over_labels, error_against_step, estimates_over_draws, spectrum, training_curve
+from .densities import densities
+from .diagrams import elbo_graph, vae_diagram
+from .ellipses import posterior_ellipses
 from .features import activation_histograms, singular_values
 from .fields import vector_fields
 from .figure import COLOURS, save_figure
 from .grids import filters, images, reconstructions
+from .landscapes import elbo_landscape
+from .likelihoods import estimates_against_cost, gap_bars
+from .posteriors import posterior_against_q
 
-__all__ = ["COLOURS", "accuracy_over_labels", "activation_histograms", "error_against_step", "filters", "images",
-           "interpolation", "kl_by_dimension", "latent_plane", "manifold", "reconstructions", "save_figure",
-           "singular_values", "spectrum", "training_curve", "traversals", "vector_fields"]
+__all__ = ["COLOURS", "accuracy_over_labels", "activation_histograms", "convergence", "densities", "elbo_graph",
+           "elbo_landscape", "error_against_step", "estimates_against_cost", "estimates_over_draws", "filters",
+           "gap_bars", "images", "interpolation", "kl_by_dimension", "kl_over_epochs", "latent_plane", "manifold",
+           "posterior_against_q", "posterior_ellipses", "reconstructions", "save_figure", "singular_values", "spectrum",
+           "training_curve", "traversals", "vae_diagram", "vector_fields"]

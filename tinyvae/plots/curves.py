@@ -1,7 +1,7 @@
-"""Curves and bars: against the epoch, the step, the rank of an eigenvalue, the number of labels."""
+"""Curves and bars: against the epoch, the step, the rank of an eigenvalue, the number of labels or of draws."""
 import numpy as np
 
-from ..validation import check_int, check_number
+from ..validation import check_int, check_matrix, check_number
 from .figure import COLOURS, DASHES, MARKERS, check_vector, new_axes
 
 ZERO_ERROR = 1e-17                     # where a logarithmic axis draws an error of exactly 0
@@ -80,9 +80,7 @@ def accuracy_over_labels(n_labels, accuracies, ax=None):
     n_labels : (M,) rising, on a logarithmic axis
     accuracies : dict of name → (S, M), shares between 0 and 1 in S ≥ 2 random splits; drawn are mean and standard error
     """
-    n_labels = check_vector("n_labels", n_labels, low=1)
-    if np.any(np.diff(n_labels) <= 0):
-        raise ValueError(f"n_labels must rise, got {n_labels}")
+    n_labels = _check_counts("n_labels", n_labels)
     if not isinstance(accuracies, dict) or not accuracies:
         raise TypeError(f"accuracies must be a dict of arrays with at least one entry, got {accuracies!r:.60}")
     tables = {name: _check_splits(f"accuracies[{name!r}]", A, len(n_labels)) for name, A in accuracies.items()}
@@ -98,12 +96,42 @@ def accuracy_over_labels(n_labels, accuracies, ax=None):
     return ax
 
 
+def estimates_over_draws(n_draws, errors, ax=None):
+    """How far estimates of log p(x) are from the truth as draws come in: median over runs, a band between quartiles.
+
+    n_draws : (M,) rising, on a logarithmic axis   [LV.8]
+    errors  : dict of name → (R, M), estimate less exact value (nats) in each of R runs after so many draws
+    """
+    n_draws = _check_counts("n_draws", n_draws)
+    if not isinstance(errors, dict) or not errors:
+        raise TypeError(f"errors must be a dict of matrices with at least one entry, got {errors!r:.60}")
+    tables = {name: check_matrix(f"errors[{name!r}]", E, len(n_draws), "n_draws") for name, E in errors.items()}
+    ax = new_axes(ax, 6.4, 4.4)
+    ax.axhline(0, color="0.45", linewidth=1, zorder=1, label="the exact value")
+    for i, (name, E) in enumerate(tables.items()):
+        low, middle, high = np.quantile(E, [0.25, 0.5, 0.75], axis=0)
+        ax.fill_between(n_draws, low, high, color=COLOURS[i % 10], alpha=0.25, linewidth=0)
+        ax.plot(n_draws, middle, color=COLOURS[i % 10], linestyle=DASHES[i % 4], linewidth=1.8, marker=MARKERS[i % 10],
+                markersize=5, markerfacecolor="none", label=name)
+    ax.set(xscale="log", xlabel="draws", ylabel="estimate of log p(x) − log p(x) (nats)")
+    ax.legend(frameon=False)
+    return ax
+
+
 def check_curves(name, curves, length=None, low=None):
     """A dict of vectors of that length, or as long as the first."""
     if not isinstance(curves, dict) or not curves:
         raise TypeError(f"{name} must be a dict of lists with at least one entry, got {curves!r:.60}")
     length = length or np.size(next(iter(curves.values())))
     return {key: check_vector(f"{name}[{key!r}]", values, length, low) for key, values in curves.items()}
+
+
+def _check_counts(name, counts):
+    """Rising numbers of at least 1."""
+    counts = check_vector(name, counts, low=1)
+    if np.any(np.diff(counts) <= 0):
+        raise ValueError(f"{name} must rise, got {counts}")
+    return counts
 
 
 def _check_splits(name, A, n_counts):

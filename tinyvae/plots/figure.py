@@ -54,3 +54,11 @@ def check_vector(name, values, length=None, low=None):
         bound = "" if low == -np.inf else f" of at least {low}"
         raise ValueError(f"{name} must be finite numbers{bound}, got {values}")
     return values
+
+
+def check_rising(name, values):
+    """`values` as two or more floats, each larger than the one before: the ticks of an axis."""
+    values = check_vector(name, values, low=-np.inf)
+    if len(values) < 2 or np.any(np.diff(values) <= 0):
+        raise ValueError(f"{name} must be two or more rising numbers, got {values}")
+    return values
