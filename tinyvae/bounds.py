@@ -8,7 +8,7 @@
 The decoder enters either through log p(x|z_s) alone, weighted with r_s: 1/S, or w_s / Σ w. How the bound moves with the
 encoder's output is estimated by the methods that bear an estimator's name. They are given
 
-    t     a forward pass, of which they read x, encoded, eps, z, log_px_z, log_ratio; draw s of row b is at s · B + b
+    t     a forward pass; they read x, encoded, kl, eps, z, log_px_z and log_ratio; draw s of row b is at s · B + b
     r, w  the weight of every draw, (S·B,), and of every row, (B,)
     dz    the derivative of Σ_b w_b Σ_s r_s log p(x_b|z_s) by z, which the decoder's backward pass has found
 
@@ -32,7 +32,7 @@ class ELBO:
 
     def value(self, t):
         """1/S Σ_s log p(x|z_s) − β KL(q ‖ p(z))   [EL.1, EL.2]        returns (B,), nats"""
-        return np.mean(_by_sample(t.log_px_z, t), axis=0) - self.beta * self.posterior.kl(t.encoded)
+        return np.mean(_by_sample(t.log_px_z, t), axis=0) - self.beta * t.kl
 
     def weights(self, t):
         """r_s = 1/S        returns (S·B,)"""

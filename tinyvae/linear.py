@@ -213,6 +213,7 @@ class ProbabilisticPCA(Transformer, Estimator):
 
     def _em(self, x, least):
         variance = _left_for_noise(np.mean(x * x), least, self.n_components)
+        least = max(least, 1e-10 * x.shape[1] * variance)       # a smaller σ² is the rounding of the steps themselves
         W = np.sqrt(variance) * check_rng(self.random_state).standard_normal((x.shape[1], self.n_components))
         history, step, left = [], 0.0, np.inf
         while left > self.tol and len(history) < self.max_iter:

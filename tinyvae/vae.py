@@ -34,10 +34,11 @@ class Params(NamedTuple):
 class Trace(NamedTuple):
     """What a forward pass computes, in the lecture's symbols; encoder and decoder hold every layer's activations.
 
-    Encoder and x have B rows; all else has S·B, s · B + b for draw s of row b.
+    x, encoder and kl have B rows; all else has S·B, s · B + b for draw s of row b.
     """
     x: np.ndarray
     encoder: list
+    kl: np.ndarray                     # KL(q ‖ p(z))
     eps: np.ndarray
     z: np.ndarray
     decoder: list
@@ -153,16 +154,16 @@ class VAE(Transformer, GradientEstimator):
         eps = eps.reshape(-1, eps.shape[-1])
         S = len(eps) // len(x)
         encoder = mlp_forward(P.encoder, self._activations, x, out=out and out.encoder)
-        encoded, target = per_sample(encoder[-1], S), per_sample(x, S)
+        kl, encoded, target = self._posterior.kl(encoder[-1]), per_sample(encoder[-1], S), per_sample(x, S)
         z = self._posterior.draw(encoded, eps)                # z = mu + L eps
         decoder = mlp_forward(P.decoder, self._activations, z, out=out and out.decoder)
         log_px_z = self._likelihood.log_prob(target, decoder[-1], *P.likelihood)
         log_ratio = (PRIOR.log_prob(z) - self._posterior.log_prob(z, encoded) if self._bound.needs_ratio else None)
-        return Trace(x, encoder, eps, z, decoder, target, log_px_z, log_ratio)
+        return Trace(x, encoder, kl, eps, z, decoder, target, log_px_z, log_ratio)
 
     def bound_terms(self, P, t):
         """log p(x|z), averaged over draws, and KL(q ‖ p(z)), each (B,): their difference is the ELBO.   [EL.1, EL.2]"""
-        return np.mean(t.log_px_z.reshape(-1, len(t.x)), axis=0), self._posterior.kl(t.encoded)
+        return np.mean(t.log_px_z.reshape(-1, len(t.x)), axis=0), t.kl
 
     def mean_loss(self, P, t):
         """The mean over rows of minus the bound, the number that training minimises."""
@@ -202,7 +203,8 @@ class VAE(Transformer, GradientEstimator):
             raise ValueError(f"eps must be (N, K) = {(len(X), self.n_components)}, or (S, N, K) for S draws a row, got "
                              f"shape {shape}")
         if self.control_variate and len(eps) == len(X):
-            raise ValueError(f"control_variate=True needs noise of 2 or more draws a row, (S, N, K), got shape {shape}")
+            raise ValueError("control_variate=True needs noise of at least 2 draws a row, (S, N, K), got shape "
+                             f"{shape}")
         self._check_parameters()
         P, grad = self.params(), np.empty_like(self.theta_)
         t = self.forward(P, self._rows(X, slice(None)), eps.astype(self.theta_.dtype))
@@ -390,9 +392,8 @@ class VAE(Transformer, GradientEstimator):
             np.less(memory["threshold"], x, out=x)
         eps = rng.standard_normal((self.n_samples * len(x), self.n_components), x.dtype)
         t = memory["trace"] = self.forward(P, x, eps, out=memory.get("trace"))
-        log_px_z, kl = self.bound_terms(P, t)
         memory["derivatives"] = self.backward(P, t, G, out=memory.get("derivatives"))
-        return {"loss": self.mean_loss(P, t), "reconstruction": -np.mean(log_px_z), "kl": np.mean(kl)}
+        return {"loss": self.mean_loss(P, t), "reconstruction": -t.log_px_z.mean(), "kl": t.kl.mean()}
 
     def _check_parameters(self):
         self._check_common_parameters()
