@@ -22,13 +22,17 @@ from .ops import log_sum_exp
 PRIOR = StandardNormal()
 
 
-class ELBO:
-    """The evidence lower bound. Source: Kingma and Welling 2014."""
-    gradients = "pathwise", "score", "stl"
-    needs_ratio = False
+class Bound:
+    """What the bounds share: the family of q, the weight β of its log-ratio to the prior, an option of `score`."""
 
     def __init__(self, posterior, beta=1.0, control_variate=False):
         self.posterior, self.beta, self.control_variate = posterior, beta, control_variate
+
+
+class ELBO(Bound):
+    """The evidence lower bound. Source: Kingma and Welling 2014."""
+    gradients = "pathwise", "score", "stl"
+    needs_ratio = False
 
     def value(self, t):
         """1/S Σ_s log p(x|z_s) − β KL(q ‖ p(z))   [EL.1, EL.2]        returns (B,), nats"""
@@ -62,18 +66,15 @@ class ELBO:
         add has mean 0 and is left out. Unbiased; where β = 1 and q is the posterior it has no
         variance.
 
-        Source: Roeder, Wu and Duvenaud 2017, equation 8.
+        Source: Roeder, Wu and Duvenaud 2017.
         """
-        return _through_draws(self.posterior, t, dz + _by_log_ratio(self.posterior, t, self.beta * _per_draw(w, r))[0])
+        return _through_draws(self.posterior, t, dz + _by_log_ratio(self.posterior, t, self.beta * per_draw(w, r))[0])
 
 
-class IWAE:
+class IWAE(Bound):
     """The importance-weighted bound with S draws; S is the paper's k. Source: Burda, Grosse and Salakhutdinov 2016."""
     gradients = "pathwise", "score", "stl", "dreg"
     needs_ratio = True
-
-    def __init__(self, posterior, beta=1.0, control_variate=False):
-        self.posterior, self.beta, self.control_variate = posterior, beta, control_variate
 
     def log_weights(self, t):
         """log w_s        returns (S, B)"""
@@ -95,14 +96,14 @@ class IWAE:
 
         Source: Burda, Grosse and Salakhutdinov 2016, equation 14.
         """
-        ratio_dz, d_encoded = _by_log_ratio(self.posterior, t, self.beta * _per_draw(w, r))
+        ratio_dz, d_encoded = _by_log_ratio(self.posterior, t, self.beta * per_draw(w, r))
         return _through_draws(self.posterior, t, dz + ratio_dz) + d_encoded
 
     def score(self, t, r, w, dz):
         """Σ_s (log 1/S Σ w − b_s) ∂ log q(z_s|x) and Σ_s r_s ∂ log w_s, z held fixed. Unbiased.   [RP.2]
 
         b_s is 0 or, as a control variate, the bound with w_s replaced by the geometric mean of the others.
-        Source: Mnih and Rezende 2016 (VIMCO), equations 4 to 10.
+        Source: Mnih and Rezende 2016 (VIMCO).
         """
         log_w = self.log_weights(t)
         signal = np.broadcast_to(log_sum_exp(log_w, axis=0), log_w.shape) - np.log(log_w.dtype.type(len(log_w)))
@@ -114,17 +115,17 @@ class IWAE:
     def stl(self, t, r, w, dz):
         """Σ_s r_s ∂ log w_s through z alone. **Biased** for S > 1, where what is left out no longer has mean 0.
 
-        Source: Roeder, Wu and Duvenaud 2017, section 5; the bias: Tucker, Lawson, Gu and Maddison 2019.
+        Source: Roeder, Wu and Duvenaud 2017; the bias: Tucker, Lawson, Gu and Maddison 2019.
         """
-        return _through_draws(self.posterior, t, dz + _by_log_ratio(self.posterior, t, self.beta * _per_draw(w, r))[0])
+        return _through_draws(self.posterior, t, dz + _by_log_ratio(self.posterior, t, self.beta * per_draw(w, r))[0])
 
     def dreg(self, t, r, w, dz):
         """Σ_s r_s (1 − β + β r_s) ∂ log w_s through z alone, r_s² where β = 1: doubly reparameterized. Unbiased; the
         encoder's signal-to-noise ratio grows like S^½.
 
-        Source: Tucker, Lawson, Gu and Maddison 2019, equation 8, for β = 1.
+        Source: Tucker, Lawson, Gu and Maddison 2019, for β = 1.
         """
-        ratio_dz, _ = _by_log_ratio(self.posterior, t, self.beta * _per_draw(w, r))
+        ratio_dz, _ = _by_log_ratio(self.posterior, t, self.beta * per_draw(w, r))
         return _through_draws(self.posterior, t, (1 - self.beta + self.beta * r)[:, None] * (dz + ratio_dz))
 
 
@@ -142,7 +143,7 @@ def _by_sample(values, t):
     return values.reshape(-1, len(t.x))
 
 
-def _per_draw(w, r):
+def per_draw(w, r):
     """The weight of every draw: that of its row times its own."""
     return per_sample(w, len(r) // len(w)) * r
 

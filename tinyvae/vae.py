@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bounds import OBJECTIVES, PRIOR, per_sample
+from .bounds import OBJECTIVES, PRIOR, per_draw, per_sample
 from .distributions import Bernoulli, DiagonalGaussian, DiagonalGaussianLikelihood, IsotropicGaussian
 from .estimator import GradientEstimator, Transformer
 from .full_gaussian import FullGaussian, FullGaussianLikelihood
@@ -158,7 +158,7 @@ class VAE(Transformer, GradientEstimator):
         z = self._posterior.draw(encoded, eps)                # z = mu + L eps
         decoder = mlp_forward(P.decoder, self._activations, z, out=out and out.decoder)
         log_px_z = self._likelihood.log_prob(target, decoder[-1], *P.likelihood)
-        log_ratio = (PRIOR.log_prob(z) - self._posterior.log_prob(z, encoded) if self._bound.needs_ratio else None)
+        log_ratio = PRIOR.log_prob(z) - self._posterior.log_prob(z, encoded) if self._bound.needs_ratio else None
         return Trace(x, encoder, kl, eps, z, decoder, target, log_px_z, log_ratio)
 
     def bound_terms(self, P, t):
@@ -178,7 +178,7 @@ class VAE(Transformer, GradientEstimator):
         bound, likelihood, activations = self._bound, self._likelihood, self._activations
         w = np.full(len(t.x), -1 / len(t.x), t.x.dtype)       # the weight of each row: here the mean enters, once
         r = bound.weights(t)                                  # of each draw, within its row
-        wr = per_sample(w, len(r) // len(w)) * r
+        wr = per_draw(w, r)
         d_out = likelihood.log_prob_d(t.target, t.out, wr, *P.likelihood, d_out=out and out.out)
         if likelihood.own_shapes:
             likelihood.log_prob_dparams(t.target, t.out, wr, *P.likelihood, *G.likelihood)

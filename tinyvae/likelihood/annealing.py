@@ -31,9 +31,9 @@ def annealed_importance_sampling(model, X, n_chains=16, n_temperatures=500, n_le
     n_chains       : C, for each row
     n_temperatures : T, the number of steps from β_0 = 0 to β_T = 1; with T = 1 this is `prior_monte_carlo`
     n_leapfrog     : gradients of log p(x|z) in each transition
-    rng, workers and verbose as in `importance_sampling`: all rows share their noise, so that a mean over rows is no more
-                     certain than one of them; each has its own step sizes.
-    Source: Neal 2001, equation 11.
+    rng, workers and verbose as in `importance_sampling`: all rows share their noise, which makes a mean over rows
+                     hardly more certain than one of them; each has its own step sizes.
+    Source: Neal 2001.
     """
     return _annealed(model, X, None, n_chains, n_temperatures, n_leapfrog, rng, workers, verbose)
 

@@ -36,8 +36,8 @@ def importance_sampling(model, X, n_samples=1000, *, rng=None, workers=None, ver
     X (N, D), n_samples S   returns an Estimate: below log p(x) in expectation, closer the larger S is
     rng     : None, an int, a Generator or a RandomState, which draws the noise. All rows share it, and so part of their
               errors: the mean over N rows is less certain than independent errors / √N
-    workers : None, a number of threads (nine tenths of the work hold no lock of Python's; leave BLAS one thread then),
-              an Executor, or a function called as map(function, tasks) that keeps the order. The result is the same
+    workers : None, a number of threads (of use where BLAS is left one thread, as by OPENBLAS_NUM_THREADS=1), an
+              Executor, or a function called as map(function, tasks) that keeps the order. The result is the same
     verbose : 1 for a progress bar on stderr where that is a terminal
     Memory does not grow with S. Source: Burda, Grosse and Salakhutdinov 2016, equation 8.
     """
