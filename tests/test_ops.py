@@ -79,13 +79,8 @@ def assert_close(got, want, scale):
     assert np.max(np.abs(got - want)) <= 64 * np.finfo(got.dtype).eps * (scale + size(want))
 
 
-# ---- the properties --------------------------------------------------------------------------------------------------
-
-@over_the_table
-@problems
-def test_vjp_is_the_derivative(name, B, n, m, scale, seed):
-    case = CASES[name]
-    rng, inputs, dy = random_problem(case, B, n, m, scale, seed)
+def assert_vjp_is_the_complex_step(case, rng, inputs, dy):
+    """Along random directions of all inputs at once."""
     grads = vjp(case, dy, inputs)
     directions = [rng.normal(size=g.shape) for g in grads]
     assert [g.shape for g in grads] == [x.shape for x in inputs[:len(grads)]]
@@ -96,6 +91,14 @@ def test_vjp_is_the_derivative(name, B, n, m, scale, seed):
     error = abs(sum(map(np.sum, terms)) - exact) / largest
     target(error)
     assert error <= 1e-13
+
+
+# ---- the properties --------------------------------------------------------------------------------------------------
+
+@over_the_table
+@problems
+def test_vjp_is_the_derivative(name, B, n, m, scale, seed):
+    assert_vjp_is_the_complex_step(CASES[name], *random_problem(CASES[name], B, n, m, scale, seed))
 
 
 @over_the_table

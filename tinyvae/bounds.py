@@ -16,10 +16,8 @@ and return the derivative of Σ_b w_b bound_b by the encoder's output, (B, n_out
 """
 import numpy as np
 
-from .distributions import StandardNormal
+from .distributions import PRIOR
 from .ops import log_sum_exp
-
-PRIOR = StandardNormal()
 
 
 class Bound:
@@ -106,7 +104,7 @@ class IWAE(Bound):
         Source: Mnih and Rezende 2016 (VIMCO).
         """
         log_w = self.log_weights(t)
-        signal = np.broadcast_to(log_sum_exp(log_w, axis=0), log_w.shape) - np.log(log_w.dtype.type(len(log_w)))
+        signal = np.broadcast_to(self.value(t), log_w.shape)
         if self.control_variate:
             signal = signal - _without_each(log_w)
         direct = -self.beta * r.reshape(log_w.shape)

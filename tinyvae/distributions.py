@@ -36,6 +36,9 @@ class StandardNormal:
         return rng.standard_normal((n_samples, K), dtype=dtype)
 
 
+PRIOR = StandardNormal()
+
+
 class DiagonalGaussian:
     """q(z|x) = N(mu, diag exp(logvar)) with out = [mu | logvar], (B, 2K).   [RP.1]"""
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bounds import OBJECTIVES, PRIOR, per_draw, per_sample
-from .distributions import Bernoulli, DiagonalGaussian, DiagonalGaussianLikelihood, IsotropicGaussian
+from .bounds import OBJECTIVES, per_draw, per_sample
+from .distributions import PRIOR, Bernoulli, DiagonalGaussian, DiagonalGaussianLikelihood, IsotropicGaussian
 from .estimator import GradientEstimator, Transformer
 from .full_gaussian import FullGaussian, FullGaussianLikelihood
 from .likelihood.monte_carlo import importance_sampling

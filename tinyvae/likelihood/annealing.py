@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distributions import StandardNormal
+from ..distributions import PRIOR
 from ..validation import check_int, check_matrix, check_rng
 from .tasks import Estimate, estimate, ordered_map, spawn
 
-PRIOR = StandardNormal()
 AT_ONCE = 2048                                          # chains of one task, all its rows together
 PILOTS, ACCEPTANCE, ADAPTATION = 4, 0.65, 0.2           # chains that tune the step size of a row, and what they aim at
 

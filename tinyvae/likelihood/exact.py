@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distributions import StandardNormal
+from ..distributions import PRIOR
 from ..validation import check_int, check_matrix, check_number, check_rng
 from .lattice import box, halving_errors, integrate, zoom
 from .tasks import ordered_map, without_training
 
-PRIOR = StandardNormal()
 AT_ONCE = 2048                     # points z that are decoded together
 FAR_OUT = np.errstate(over="ignore", invalid="ignore")        # a decoder may overflow where it was never trained
 NOISE_RADIUS = 8.5                 # N(ε; 0, I) has fallen to e^−36 of its peak there

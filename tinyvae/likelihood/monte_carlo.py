@@ -7,11 +7,10 @@ import functools
 
 import numpy as np
 
-from ..distributions import StandardNormal
+from ..distributions import PRIOR
 from ..validation import check_int, check_rng
 from .tasks import estimate, ordered_map, spawn
 
-PRIOR = StandardNormal()
 DRAWS, ROWS = 1000, 256         # of one task
 AT_ONCE = 4096                  # pairs of x and z that are decoded together
 
