@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, target
+from hypothesis import example, given, target
 from hypothesis import strategies as st
 
 from tests import naive
@@ -109,12 +109,14 @@ def test_the_value_is_a_mean_over_rows_times_lam(penalty):
 
 @each_object
 @given(widths=widths_of_encoders, B=st.integers(1, 4), seed=seeds)
+@example(widths=[3, 4, 1], B=1, seed=1677)
 def test_the_gradient_is_the_complex_step(penalty, widths, B, seed):                                  # [SP.1, CT.1]
     s = encoder(penalty, widths, B, seed)
     exact = complex_gradient(lambda theta: value(penalty, s, theta), s.theta)
-    worst = np.max(np.abs(gradient(evaluate(penalty, s), s) - exact)) / (np.max(np.abs(exact)) or 1)
-    target(worst)
-    assert worst <= 1e-13
+    error, largest = np.max(np.abs(gradient(evaluate(penalty, s), s) - exact)), np.max(np.abs(exact))
+    target(error / (largest or 1))
+    # Where a code is near 0 so is the slope of its penalty: a gradient of 0.003 is then known to the rounding of 1.
+    assert error <= max(1e-13 * largest, 4 * np.finfo(float).eps)
 
 
 @each_object
