@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from tinyvae import PCA, Autoencoder, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step, ridders
+from tinyvae.checks.slopes import complex_step, ridders
 from tinyvae.datasets import Banana
 from tinyvae.mlp import mlp_backward, mlp_forward
 from tinyvae.ops import ACTIVATIONS, activation_dbias, bias_activation, dense, dense_dparams, dense_dx

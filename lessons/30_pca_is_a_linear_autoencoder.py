@@ -21,7 +21,7 @@ from scipy.linalg import subspace_angles
 from scipy.optimize import minimize, root
 from tinyvae import PCA, Autoencoder, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.linear import pca_loss, pca_loss_dW
 
 OUT = Path(__file__).parent / "out" if "__file__" in globals() else Path("out")

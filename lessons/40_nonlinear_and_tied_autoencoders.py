@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvae import PCA, Autoencoder, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 
 OUT = Path(__file__).parent / "out" if "__file__" in globals() else Path("out")
 rng = np.random.default_rng(40)

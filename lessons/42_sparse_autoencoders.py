@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from tinyvae import PCA, Autoencoder, load_digits, load_mnist5k, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.penalties import L1, KLSparsity
 
 OUT = Path(__file__).parent / "out" if "__file__" in globals() else Path("out")

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyvae import Autoencoder, load_digits, load_mnist5k, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyvae.datasets import GaussianMixture
 

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from tinyvae import Autoencoder, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.datasets import Ring
 from tinyvae.mlp import mlp_backward, mlp_forward, mlp_jacobian
 from tinyvae.ops import ACTIVATIONS

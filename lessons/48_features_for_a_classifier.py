@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvae import PCA, Autoencoder, LinearSVM, SoftmaxClassifier, load_mnist5k, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.classifiers import cross_entropy, cross_entropy_ds, squared_hinge, squared_hinge_ds
 from tinyvae.corruption import MaskingNoise
 from tinyvae.params import Layer

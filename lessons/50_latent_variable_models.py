@@ -15,7 +15,7 @@ from scipy.stats import chi2, kstest, multivariate_normal, normaltest
 from tinyvae import VAE, ProbabilisticPCA, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
 # %%
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.checks.samples import energy_distance
 from tinyvae.datasets import GaussianMixture, Ring
 from tinyvae.distributions import DiagonalGaussianLikelihood, IsotropicGaussian, StandardNormal

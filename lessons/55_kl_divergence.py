@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 
 from tinyvae import load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.datasets import GaussianMixture
 # %%
 from tinyvae.distributions import DiagonalGaussian

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyvae import VAE, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.distributions import LOG_2PI
 from tinyvae.full_gaussian import FullGaussian
 from tinyvae.params import slices

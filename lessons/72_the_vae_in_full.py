@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 
 from tinyvae import VAE, Autoencoder, ProbabilisticPCA, SoftmaxClassifier, load_digits, load_mnist5k, plots
 from tinyvae.checks.claims import claim_equal, claim_mean, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.checks.samples import energy_distance
 from tinyvae.full_gaussian import FullGaussian, FullGaussianLikelihood
 from tinyvae.params import slices

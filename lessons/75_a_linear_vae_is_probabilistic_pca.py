@@ -12,7 +12,7 @@ from scipy import optimize, stats
 
 from tinyvae import PCA, VAE, ProbabilisticPCA, load_digits, plots
 from tinyvae.checks.claims import claim_equal, claim_true
-from tinyvae.checks.gradient import complex_step
+from tinyvae.checks.slopes import complex_step
 from tinyvae.linear import ppca_em_step, ppca_log_prob, ppca_log_prob_d, ppca_posterior
 # %%
 OUT = Path(__file__).parent / "out" if "__file__" in globals() else Path("out")

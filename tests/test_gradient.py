@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.test_slopes import into_a_real_buffer, rng
 from tinyvae.checks import check_gradient
-from tinyvae.checks.gradient import BARS, GradientReport, complex_step, ridders
+from tinyvae.checks.slopes import BARS, ridders
 
 # ---- models under test: plain numpy, as a student writes them --------------------------------------------------------
 
@@ -59,87 +60,6 @@ class Network:
 
 def blamed(report):
     return [finding.block for finding in report.findings]
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-# ---- Ridders: the slope, and whether its bar is honest ---------------------------------------------------------------
-
-FUNCTIONS = {                                                                # f(t) = Σ a g(b t + c), with g and g'
-    "sin": (np.sin, np.cos),
-    "tanh": ACTIVATIONS["tanh"],
-    "exp": (lambda u: np.exp(u / 8), lambda u: np.exp(u / 8) / 8),
-    "logistic": (lambda u: np.logaddexp(0, u), lambda u: 1 / (1 + np.exp(-u))),
-    "cauchy": (lambda u: 1 / (1 + u * u), lambda u: -2 * u / (1 + u * u) ** 2),
-    "cubic": (lambda u: u**3 - u, lambda u: 3 * u * u - 1),
-}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_true_error_of_ridders_is_within_three_bars(name):
-    g, dg = FUNCTIONS[name]
-    ratios, sharp, generator = [], 0, rng(1)
-    for _ in range(300):
-        a = generator.normal(size=4) * 10 ** generator.uniform(-3, 6)
-        b, c = generator.normal(size=4) * 10 ** generator.uniform(-1, 0.5), generator.normal(size=4)
-        t = generator.normal() * generator.choice([0, 1, 30]) * (name != "cubic")
-        u, du = b * t + c, a * dg(b * t + c)
-        slope = ridders(lambda t: float(a @ g(b * t + c)), t, noise=2e-16 * np.abs(du * u).max())
-        exact = float(du @ b)
-        ratios.append(abs(slope.value - exact) / slope.bar)
-        sharp += slope.bar < 1e-7 * np.abs(du * b).max() + 1e3 * slope.floor
-    assert max(ratios) < 3 and np.quantile(ratios, 0.99) < 1.25 and np.median(ratios) > 0.05     # honest, and not huge
-    assert sharp > 200
-
-
-@pytest.mark.parametrize("f, t", [(lambda t: 5.0, 0.0), (lambda t: 0.0, 0.0), (lambda t: 3 * t, 0.0),
-                                  (lambda t: t**3, 0.0), (lambda t: 3 * t, 7.0), (np.cos, 0.0), (lambda t: t * t, 1.0)])
-def test_bar_is_never_zero(f, t):
-    slope = ridders(f, t)
-    assert slope.bar >= slope.floor > 0
-    assert abs(slope.value - complex_step(lambda z: f(z) + 0j, t, 1.0)) <= 3 * slope.bar
-
-
-def test_ridders_needs_at_most_19_evaluations():
-    for f in (np.sin, np.abs, np.exp, lambda t: rng(abs(hash(t))).normal()):
-        calls = []
-        ridders(lambda t: calls.append(t) or f(t))
-        assert len(calls) <= 19
-
-
-def test_ridders_sees_the_even_kink_to_which_central_differences_are_blind():
-    assert ridders(abs).value == 0 and ridders(abs).bar >= 1
-    assert ridders(abs, h=1e-6).bar >= 1
-    assert ridders(abs, 0.5, h=1e-3).bar < 1e-12
-
-
-def test_ridders_passes_over_values_that_are_not_finite():
-    slope = ridders(np.log, 0.1)                                             # log(0.1 - 1) is nan, without a warning
-    assert abs(slope.value - 10) <= 3 * slope.bar and slope.bar < 1e-6
-    assert ridders(lambda t: np.nan).bar == np.inf
-
-
-# ---- the complex step ------------------------------------------------------------------------------------------------
-
-def test_complex_step_is_exact_to_rounding():
-    theta, v = rng(2).normal(size=(2, 6))
-    exact = np.cos(theta) * np.exp(np.sin(theta)) @ v
-    assert complex_step(lambda th: np.sum(np.exp(np.sin(th))), theta, v) == pytest.approx(exact, rel=1e-15)
-
-
-def into_a_real_buffer(th):
-    out = np.empty(th.size)
-    out[:] = th
-    return out.sum() + 0j
-
-
-@pytest.mark.parametrize("f, error", [(lambda th: np.linalg.norm(th), TypeError), (lambda th: 3.0, TypeError),
-                                      (into_a_real_buffer, np.exceptions.ComplexWarning)])
-def test_complex_step_refuses_a_lost_imaginary_part(f, error):
-    with pytest.raises(error):
-        complex_step(f, np.ones(3), np.ones(3))
 
 
 # ---- correct gradients are accepted ----------------------------------------------------------------------------------
@@ -306,18 +226,38 @@ def test_scale_of_f_does_not_matter(exponent, offset, factor, n, seed):
 
 # ---- what cannot be decided, and what is wrong with f and grad themselves --------------------------------------------
 
-@pytest.mark.parametrize("f, grad, theta", [
-    (lambda t: np.abs(t).sum(), np.sign, [0.0]),                             # sign(0) = 0: what central differences see
-    (lambda t: np.abs(t).sum(), np.sign, [0.0, 1.0, 2.0]),
-    (lambda t: np.maximum(t, 0).sum(), lambda t: (t > 0) * 1.0, [0.0]),
-    (lambda t: np.linalg.norm(t), lambda t: 0 * t, [0.0, 0.0]),
-    (lambda t: t @ t + 1e-3 * rng(int(1e9 * t[0]) % 10**6).normal(), lambda t: 2 * t, [1.0, 2.0]),
+def hinge(t): return np.maximum(t, 0).sum()
+def hinge_slope(t): return (t > 0) * 1.0
+
+
+@pytest.mark.parametrize("f, grad, theta, left, right", [
+    (lambda t: np.abs(t).sum(), np.sign, [0.0], -1, 1),                      # sign(0) = 0: what central differences see
+    (hinge, hinge_slope, [0.0], 0, 1),
+    (lambda t: np.linalg.norm(t), lambda t: t / (np.linalg.norm(t) or 1), [0.0, 0.0], -1, 1),
 ])
-def test_kink_or_noise_is_not_decided(f, grad, theta):
-    report = check_gradient(f, grad, theta)
+def test_at_a_kink_both_slopes_are_told_and_a_point_nearby_is_checked(f, grad, theta, left, right):
+    for seed in range(5):
+        report = check_gradient(f, grad, theta, rng=seed)
+        (row,) = report.blocks
+        assert report.ok and sorted(np.abs(row.kink)) == pytest.approx(sorted(np.abs([left, right]))), report
+        assert "kink at theta" in str(report) and row.n_evaluations <= 200
+        wrong = check_gradient(f, lambda t: grad(t) + 0.01, theta, rng=seed)
+        assert not wrong.ok
+
+
+def test_a_kink_of_one_entry_among_others():
+    report = check_gradient(lambda t: np.abs(t).sum(), np.sign, [0.0, 1.0, 2.0])
+    (left, right) = report.blocks[0].kink
+    assert report.ok and left != right
+    assert check_gradient(hinge, hinge_slope, rng(1).normal(size=20)).blocks[0].kink == ()
+
+
+def test_noise_is_not_decided():
+    f = lambda t: t @ t + 1e-3 * rng(int(1e9 * t[0]) % 10**6).normal()
+    report = check_gradient(f, lambda t: 2 * t, [1.0, 2.0])
     (finding,) = report.findings
     assert finding.verdict == "undecided" and "kink or noise" in finding.message and finding.bar > 1e-4, report
-    assert 20 < report.blocks[0].n_evaluations <= 77
+    assert finding.kink == () and report.blocks[0].n_evaluations <= 77 * 4
 
 
 def test_staircase_has_slope_zero_however_it_looks_from_afar():
@@ -340,7 +280,7 @@ def test_grad_that_adds_into_its_buffer_without_clearing_it():
         G[:] += 2 * t
         return G
     report = check_gradient(lambda t: t @ t, grad, np.ones(3))
-    assert not report.ok and "grad" in report.findings[0].message and "clear" in report.findings[0].message
+    assert not report.ok and "grad" in report.findings[0].message and "set to 0" in report.findings[0].message
 
 
 def test_grad_may_hand_out_the_same_buffer_every_time():
@@ -436,164 +376,3 @@ def test_complex_step_sees_what_a_near_kink_hides_from_ridders():
     report = check_gradient(f, lambda t: right(t) * (1 + 4 * sharp.bar / abs(sharp.analytic)), x)
     assert report.blocks[0].error < BARS * report.blocks[0].bar
     assert blamed(report) == ["theta"] and "complex step" in report.findings[0].message
-
-
-# ---- forms, directions, reports --------------------------------------------------------------------------------------
-
-def flat(network):
-    theta = np.concatenate([array.ravel() for array in network.theta.values()])
-    blocks, start = {}, 0
-    for name, array in network.theta.items():
-        blocks[name], start = slice(start, start + array.size), start + array.size
-    unpack = lambda th: {name: th[where].reshape(network.theta[name].shape) for name, where in blocks.items()}
-    return (lambda th: network.f(unpack(th)),
-            lambda th: np.concatenate([g.ravel() for g in network.grad(unpack(th)).values()]), theta, blocks)
-
-
-def test_flat_vector_and_dict_give_the_same_report():
-    network = Network(rng(14), "softplus", spoil=sign)
-    f, grad, theta, blocks = flat(network)
-    assert str(check_gradient(f, grad, theta, blocks)) == str(network.check())
-    as_arrays = {name: np.arange(theta.size)[where] for name, where in blocks.items()}
-    as_masks = {name: np.isin(np.arange(theta.size), index) for name, index in as_arrays.items()}
-    for other in (as_arrays, as_masks):
-        assert str(check_gradient(f, grad, theta, other)) == str(network.check())
-
-
-def test_dict_of_any_shapes_and_names():
-    strided = np.arange(12.0).reshape(3, 4).T[::2]
-    theta = {"scalar": 0.3, "encoder.0.W": np.ones((2, 3, 2)), 7: [1.0, 2.0], "strided": strided}
-    report = check_gradient(lambda P: sum(np.sum(np.sin(array)) for array in P.values()),
-                            lambda P: {name: np.cos(array) for name, array in reversed(P.items())}, theta)
-    assert report.ok and "encoder.0.W" in str(report)
-    assert [(row.block, row.size) for row in report.blocks] == list(zip(theta, [1, 12, 2, 6]))
-
-
-def test_every_evaluation_gets_a_fresh_float64_copy():
-    seen = []
-    theta = np.arange(3, dtype=np.float32)
-    report = check_gradient(lambda t: seen.append(t) or np.sum(np.sin(t)), np.cos, theta)
-    assert report.ok and theta.dtype == np.float32
-    assert {t.dtype for t in seen} == {np.dtype(float), np.dtype(complex)}
-    assert len({id(t) for t in seen}) == len(seen) and not any(np.shares_memory(t, seen[0]) for t in seen[1:])
-    assert len(seen) == 2 + report.blocks[0].n_evaluations
-
-
-def test_direction_is_random_of_unit_norm_and_reproducible():
-    def directions(**options):
-        seen = []
-        check_gradient(lambda t: seen.append(t.copy()) or np.sum(np.sin(t.real)), np.cos, np.zeros(50),
-                       {"a": slice(0, 20), "b": slice(20, 50)}, **options)
-        first = [t for t in seen if t[:20].any() and not t[20:].any()][0], [t for t in seen if t[20:].any()][0]
-        return first
-    a, b = directions()
-    assert np.linalg.norm(a) == pytest.approx(1) and np.linalg.norm(b) == pytest.approx(1)
-    assert len(set(np.abs(a[:20]))) == 20 and (a > 0).any() and (a < 0).any()
-    assert np.array_equal(a, directions()[0]) and np.array_equal(a, directions(rng=0)[0])
-    assert not np.array_equal(a, directions(rng=1)[0])
-    generator = rng(5)
-    assert not np.array_equal(directions(rng=generator)[0], directions(rng=generator)[0])
-
-
-def test_evaluations_do_not_grow_with_the_block():
-    for n in (1, 100, 100_000):
-        theta = rng(15).normal(size=n)
-        report = check_gradient(lambda t: np.mean(np.tanh(t)), lambda t: (1 - np.tanh(t) ** 2) / t.size, theta)
-        assert report.ok and report.blocks[0].n_evaluations <= 20
-
-
-def test_report_reads_in_80_columns():
-    spoils = [sign, zero, lambda G: G["W1"].fill(np.nan), lambda G: [g.fill(-1e150) for g in G.values()], None]
-    networks = [Network(rng(16), name, spoil=spoil) for spoil in spoils for name in ("tanh", "softplus")]
-    long = "a long name " * 12
-    reports = [network.check() for network in networks] + [
-        check_gradient(*RIGHT["lost in rounding"]),
-        check_gradient(lambda t: np.abs(t).sum(), np.sign, np.zeros(2)),
-        check_gradient(lambda t: np.nan, np.sign, np.zeros(2)),
-        check_gradient(lambda t: rng(None).random(), np.sign, [1.0]),
-        check_gradient(lambda P: np.sum(P[long]), lambda P: {long: -P[long]}, {long: np.full(123, -1e60)}),
-    ]
-    for report in reports:
-        lines = str(report).splitlines()
-        assert isinstance(report, GradientReport) and max(map(len, lines)) <= 80, report
-        assert len(lines) > len(report.blocks) and "\x1b" not in str(report)
-        assert ("Gradient ok" in lines[-1]) == report.ok == (not report.findings)
-        assert all(finding.message.split()[0] in str(report) for finding in report.findings)
-    assert "proved only to" in str(reports[len(networks)])                   # ok, but says how little that means
-
-
-# ---- arguments -------------------------------------------------------------------------------------------------------
-
-def square(t): return t @ t
-def twice_theta(t): return 2 * t
-
-
-@pytest.mark.parametrize("error, match, theta, options", [
-    (ValueError, "theta", [1.0, np.nan], {}),
-    (ValueError, "theta", {"W": np.array([np.inf])}, {}),
-    (ValueError, r"\(2, 2\)", np.ones((2, 2)), {}),
-    (ValueError, r"\(2, 2\)", np.ones((2, 2)), {"blocks": {"W": slice(0, 4)}}),
-    (ValueError, r"\(\)", 3.0, {}),
-    (ValueError, "theta", [], {}),
-    (ValueError, "theta", {}, {}),
-    (ValueError, "empty", {"W": np.ones(2), "b": np.ones(0)}, {}),
-    (TypeError, "object", np.array([1.0, None]), {}),
-    (TypeError, "theta", "abc", {}),
-    (TypeError, "theta", None, {}),
-    (TypeError, "complex", np.ones(2) * 1j, {}),
-    (TypeError, "bool", np.ones(2, bool), {}),
-    (TypeError, "object", {"W": {"deeper": np.ones(2)}}, {}),
-    (ValueError, "leave blocks out", {"W": np.ones(2)}, {"blocks": {"W": slice(0, 2)}}),
-    (ValueError, "1 in several", np.ones(4), {"blocks": {"a": slice(0, 3), "b": slice(2, 4)}}),
-    (ValueError, "1 in several", np.ones(4), {"blocks": {"a": [0, 0, 1, 2, 3]}}),
-    (ValueError, "2 of 4 are in none", np.ones(4), {"blocks": {"a": slice(0, 2)}}),
-    (ValueError, "4 of 4 are in none", np.ones(4), {"blocks": {}}),
-    (ValueError, "1 block", np.ones(4), {"blocks": {"a": slice(0, 4), "b": slice(4, 4)}}),
-    (TypeError, "blocks", np.ones(4), {"blocks": {"a": [0, 1, 2, 9]}}),
-    (TypeError, "blocks", np.ones(4), {"blocks": {"a": "all"}}),
-    (TypeError, "blocks", np.ones(4), {"blocks": [slice(0, 4)]}),
-    (TypeError, "random_state", np.ones(4), {"rng": "seed"}),
-])
-def test_arguments_of_the_wrong_form_are_refused(error, match, theta, options):
-    with pytest.raises(error, match=match):
-        check_gradient(square, twice_theta, theta, **options)
-
-
-@pytest.mark.parametrize("error, match, f, grad", [
-    (ValueError, r"grad.*shape \(3,\), got \(2,\)", square, lambda t: t[:2]),
-    (ValueError, r"grad.*shape \(3,\), got \(3, 1\)", square, lambda t: t[:, None]),
-    (TypeError, "grad.*float32", square, lambda t: t.astype(np.float32)),
-    (TypeError, "grad.*complex", square, lambda t: t * 1j),
-    (TypeError, "grad.*NoneType", square, lambda t: None),
-    (TypeError, "grad.*dict", square, lambda t: {"theta": t}),
-    (ValueError, r"f returns.*shape \(\), got \(3,\)", lambda t: t * t, twice_theta),
-    (TypeError, "f returns.*float32", lambda t: np.float32(t @ t), twice_theta),
-    (TypeError, "f returns.*complex", lambda t: 1j, twice_theta),
-    (TypeError, "f returns.*NoneType", lambda t: None, twice_theta),
-    (TypeError, "callable", 3, twice_theta),
-    (TypeError, "callable", square, 3),
-])
-def test_results_of_the_wrong_form_are_refused(error, match, f, grad):
-    with pytest.raises(error, match=match):
-        check_gradient(f, grad, np.ones(3))
-
-
-@pytest.mark.parametrize("error, match, spoil", [
-    (ValueError, "names", lambda G: G.pop("b1")),
-    (ValueError, "names", lambda G: G.update(extra=0.0)),
-    (ValueError, r"'W1'.*\(4, 5\), got \(5, 4\)", lambda G: G.update(W1=G["W1"].T)),
-    (TypeError, "'b2'.*float32", lambda G: G.update(b2=G["b2"].astype(np.float32))),
-])
-def test_dict_gradient_of_the_wrong_form_is_refused(error, match, spoil):
-    with pytest.raises(error, match=match):
-        Network(rng(17), spoil=spoil).check()
-
-
-def test_gradient_must_be_a_dict_where_theta_is():
-    with pytest.raises(ValueError, match="dict with the names of theta"):
-        check_gradient(lambda P: square(P["W"]), lambda P: 2 * P["W"], {"W": np.ones(3)})
-
-
-def test_what_f_raises_at_theta_passes_through():
-    with pytest.raises(ZeroDivisionError):
-        check_gradient(lambda t: 1 / 0, twice_theta, np.ones(3))

@@ -1,0 +1,223 @@
+"""What is said of a wrong gradient: the mistake by name, the place, and nothing where nothing is known."""
+import json
+
+import numpy as np
+import pytest
+
+from tests.campaigns import single_entries
+from tests.campaigns.diagnoses import BLOCKS, SENTENCES, judge, shares
+from tests.test_gradient import Network, rng
+from tinyvae import check_gradient
+from tinyvae.checks.evidence import Case
+from tinyvae.checks.layout import partner
+from tinyvae.checks.mistakes import DIAGNOSES, MISTAKES
+
+# ---- the planted mistakes: a sample of the campaign ------------------------------------------------------------------
+
+
+def test_planted_mistakes_are_seen_placed_and_named():
+    verdicts = [judge(mistake, seed) for mistake in MISTAKES.values() for seed in (0, 1)]
+    seen, blocks, sentences, accepted = shares(verdicts)
+    assert seen == accepted == 1
+    assert blocks >= BLOCKS
+    assert sentences >= SENTENCES, [v for v in verdicts if v.found != v.planted]
+    assert {v.found for v in verdicts} == set(DIAGNOSES)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_one_entry_of_400_000_is_found_and_located(activation):
+    found, located, n_evaluations, _ = single_entries.attempt(3, activation)
+    assert found and located and n_evaluations <= single_entries.MOST
+
+
+# ---- one mistake after the other, in a small network -----------------------------------------------------------------
+
+def diagnosed(spoil, **options):
+    report = Network(rng(20), H=4, spoil=spoil).check(**options)
+    assert not report.ok
+    return report
+
+
+def times(name, factor):
+    def spoil(G): G[name] *= factor
+    return spoil
+
+
+def put(name, make):
+    def spoil(G): G[name] = make(G)
+    return spoil
+
+
+@pytest.mark.parametrize("spoil, key, words", [
+    (times("W2", -1), "factor", "−1 times the derivative"),
+    (times("W2", 2), "factor", "twice the derivative"),
+    (times("W2", 0.5), "factor", "half of the derivative"),
+    (times("W2", 1.7), "factor", "1.7 times the derivative"),
+    (times("b2", -2.5), "factor", "-2.5 times the derivative"),
+    (times("W2", 8), "sum for mean", "8 times the derivative"),
+    (times("W2", 1 / 8), "mean for sum", "1/8 of the derivative"),
+    (times("W2", 4), "sum for mean", "4 is a size of 'W1'"),
+    (times("b2", 1 / 8), "bias sum", "the sum over the rows is not"),
+    (put("W2", lambda G: 0 * G["W2"]), "zero", "is zero"),
+    (put("W1", lambda G: G["W1"].T), "transpose", "is the transpose"),
+    (put("W2", lambda G: G["W2"][::-1]), "permuted", "rows are reversed"),
+    (put("W2", lambda G: np.roll(G["W2"], 1, 1)), "permuted", "columns are shifted by one"),
+    (put("W2", lambda G: np.roll(G["W2"], 2, 0)), "permuted", "halves of the rows are exchanged"),
+    (put("W2", lambda G: G["W2"].ravel().reshape(G["W2"].shape, order="F")), "permuted", "read column by column"),
+    (put("b1", lambda G: G["b1"][[2, 0, 3, 1]]), "permuted", "it should be [1, 3, 0, 2]"),
+    (lambda G: G.update(b1=G["W1"][0], W1=np.vstack([G["b1"], G["W1"][1:]])), "permuted", ""),
+])
+def test_mistake_is_named_in_a_sentence(spoil, key, words):
+    report = diagnosed(spoil)
+    assert report.diagnosis.key == key or key == "permuted" and not words, report
+    assert words in " ".join(str(report).split()), report
+
+
+def test_a_weight_decay_in_the_gradient_alone():
+    network = Network(rng(21))
+    network.spoil = lambda G: G["W1"].__iadd__(0.25 * network.theta["W1"])
+    assert network.check().diagnosis.key == "decay" and "+0.25 times the block itself" in str(network.check())
+
+
+def test_blocks_of_equal_size_exchanged():
+    def spoil(G): G["b1"], G["W2"] = G["W2"].ravel(), G["b1"].reshape(4, 1)
+    report = Network(rng(22), H=4, O=1, spoil=spoil).check()
+    assert report.diagnosis.key == "permuted" and "stands in the block" in str(report)
+
+
+def test_a_weight_that_takes_another_array_than_its_layers_input():
+    network = Network(rng(23))
+    network.grad = lambda P, grad=network.grad: grad(P) | {"W2": network.phi(network.forward(P)[0])[::-1].T
+                                                           @ (network.forward(P)[1] - network.y) / 8}
+    report = network.check()
+    assert report.diagnosis.key == "wrong array" and "its bias 'b2' is right" in " ".join(str(report).split())
+
+
+@pytest.mark.parametrize("where, words", [
+    (np.s_[:, 2], "column 2 is wrong"), (np.s_[1], "row 1 is wrong"), (np.s_[2, 1], "entry (2, 1) is wrong")])
+def test_a_part_is_located_and_explained(where, words):
+    def spoil(G): G["W1"][where] *= -1
+    report = diagnosed(spoil)
+    assert words in " ".join(str(report).split()), report
+    assert report.first.location.indices and report.diagnosis.factor == -1 and "−1 times" in str(report)
+
+
+def test_an_unknown_mistake_is_not_given_a_name():
+    network = Network(rng(24))
+    network.spoil = lambda G: [G[name].__iadd__(rng(7).normal(size=G[name].shape)) for name in ("W1", "b1")]
+    report = network.check()
+    assert report.diagnosis.key == "other" and "is no known mistake" in " ".join(str(report).split())
+
+
+def test_functions_that_are_not_defined_far_from_theta():
+    network = Network(rng(26))
+    f = network.f
+    def near(P):
+        assert 0.01 < np.abs(P["W1"]).max() < 3, "too far away"
+        return f(P)
+    network.f = near
+    assert network.check().ok
+    network.spoil = lambda G: [G[name].__iadd__(1.0) for name in ("W1", "b1")]
+    assert network.check().diagnosis.key == "other"
+
+
+def test_one_number_is_not_overinterpreted():
+    report = check_gradient(lambda t: float(np.sin(t[0])), lambda t: 1.3 * np.cos(t), np.array([0.4]))
+    assert report.diagnosis.key == "other" and "1.3 times the derivative; it is one number" in str(report)
+
+
+def test_calls_that_differ():
+    network = Network(rng(25))
+    buffer = np.zeros_like(network.theta["W2"])
+    network.spoil = lambda G: G.update(W2=buffer.__iadd__(G["W2"]).copy())
+    assert network.check().diagnosis.key == "accumulated"
+    generator = rng(1)
+    network.spoil = lambda G: G["W2"].__iadd__(generator.normal(size=G["W2"].shape))
+    assert network.check().diagnosis.key == "noise" and "drawn anew" in " ".join(str(network.check()).split())
+    calls = iter([3.0] + [1.0] * 1000)
+    network.spoil = lambda G: G["W2"].__imul__(next(calls))
+    assert "wrong at the first call and right at the second" in " ".join(str(network.check()).split())
+
+
+# ---- terms and noise -------------------------------------------------------------------------------------------------
+
+def square(t): return t @ t
+def cube(t): return np.sum(t**3)
+
+
+@pytest.mark.parametrize("a, b, key, words", [
+    (1, 0, "term forgotten", "nothing of the gradient of the term 'cube'"),
+    (0, 1, "term forgotten", "nothing of the gradient of the term 'square'"),
+    (2, 1, "term twice", "twice the gradient of the term 'square'"),
+    (1, -1, "term scaled", "−1 times the gradient of the term 'cube'"),
+    (1, 0.3, "term scaled", "0.3 times the gradient of the term 'cube'"),
+    (1, 5, "sum for mean", "5 times the gradient of the term 'cube'"),
+    (1 / 6, 1, "mean for sum", "1/6 of the gradient of the term 'square'"),
+])
+def test_terms(a, b, key, words):
+    report = check_gradient(lambda t: square(t) + cube(t), lambda t: a * 2 * t + b * 3 * t**2, rng(2).normal(size=6),
+                            terms={"square": square, "cube": cube})
+    assert report.diagnosis.key == key and words in " ".join(str(report).split()), report
+
+
+def test_two_terms_of_three_together():
+    terms = {"square": square, "cube": cube, "sine": lambda t: np.sum(np.sin(t))}
+    report = check_gradient(lambda t: sum(term(t) for term in terms.values()),
+                            lambda t: 2 * t + 7 * (3 * t**2 + np.cos(t)), rng(3).normal(size=6), terms=terms)
+    assert report.diagnosis == ("sum for mean", report.diagnosis.sentence, 7.0)
+    assert "terms 'cube' and 'sine'" in " ".join(str(report).split())
+
+
+def test_terms_that_do_not_sum_to_f_or_are_no_functions_are_refused():
+    with pytest.raises(ValueError, match="terms must sum to f"):
+        check_gradient(square, lambda t: 2 * t, np.ones(3), terms={"half": lambda t: t @ t / 2})
+    for terms in ([square], {"square": 3.0}):
+        with pytest.raises(TypeError, match="terms must be a dict"):
+            check_gradient(square, lambda t: 2 * t, np.ones(3), terms=terms)
+
+
+def draw(theta, eps):                                                        # f = ½ mean |mu + exp(s) ε|²
+    return np.sum((theta["mu"] + np.exp(theta["s"]) * eps) ** 2) / 2 / len(eps)
+
+
+def draw_grad(theta, eps, eps_of_s=lambda eps: eps):
+    z = theta["mu"] + np.exp(theta["s"]) * eps
+    return {"mu": z.mean(0), "s": (z * eps_of_s(eps) * np.exp(theta["s"])).mean(0)}
+
+
+def test_noise_is_handed_to_f_and_grad_and_survives():
+    theta, eps = {"mu": rng(4).normal(size=3), "s": rng(5).normal(size=3)}, rng(6).normal(size=(5, 3))
+    before = eps.copy()
+    assert check_gradient(draw, draw_grad, theta, noise=eps, terms={"all": draw}).ok and np.array_equal(eps, before)
+    shifted = lambda theta, eps: draw_grad(theta, eps, lambda eps: np.roll(eps, 1, 0))
+    report = check_gradient(draw, shifted, theta, noise=eps)
+    assert report.diagnosis.key == "noise" and [f.block for f in report.findings] == ["s"]
+    with pytest.raises(TypeError, match="noise"):
+        check_gradient(draw, draw_grad, theta, noise="seed")
+
+
+# ---- the layer, and the report as data -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("blocks, pairs", [
+    ({"W1": (2, 3), "b1": (3,), "W2": (3, 3), "b2": (3,)}, {"W1": "b1", "b2": "W2"}),
+    ({"encoder.0.W": (2, 3), "encoder.1.W": (3, 3), "encoder.0.b": (3,), "encoder.1.b": (3,)},
+     {"encoder.0.W": "encoder.0.b", "encoder.1.b": "encoder.1.W"}),
+    ({"fc.weight": (3, 2), "fc.bias": (3,)}, {"fc.weight": "fc.bias"}),
+    ({"A": (2, 3), "u": (3,), "B": (3, 4), "v": (4,)}, {"A": "u", "u": "A", "B": "v", "v": "B"}),
+    ({"W": (4, 4), "b": (4,), "L": (4, 4)}, {"W": "b", "L": None}),
+    ({"W": (4, 2), "b": (4, 1), "s": ()}, {"W": None, "s": None}),
+])
+def test_weights_and_biases_that_belong_together(blocks, pairs):
+    case = Case(*[None] * 5, {name: np.zeros(shape, int) for name, shape in blocks.items()}, {})
+    assert {name: partner(case, name) for name in pairs} == pairs
+
+
+def test_report_is_data():
+    report = diagnosed(times("W2", -1))
+    (found,) = report.findings
+    assert found is report.first and report.diagnosis == found.diagnosis and found.diagnosis.factor == -1
+    assert json.loads(json.dumps(found.diagnosis._asdict()))["key"] == "factor"
+    steps, first, second = np.array(report.blocks[0].taylor).T
+    assert np.all(np.diff(steps) > 0) and np.polyfit(np.log(steps), np.log(second), 1)[0] > 1.8   # W1 is right: t²
+    steps, first, second = np.array(found.taylor).T
+    assert np.polyfit(np.log(steps[:4]), np.log(second[:4]), 1)[0] < 1.2                           # W2 is not: t
