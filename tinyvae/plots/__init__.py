@@ -14,13 +14,16 @@ from .ellipses import posterior_ellipses
 from .features import activation_histograms, singular_values
 from .fields import vector_fields
 from .figure import COLOURS, save_figure
+from .gradients import gradient_report
 from .grids import filters, images, reconstructions
 from .landscapes import elbo_landscape
 from .likelihoods import estimates_against_cost, gap_bars
 from .posteriors import posterior_against_q
+from .steps import step_errors, taylor_orders
 
 __all__ = ["COLOURS", "accuracy_over_labels", "activation_histograms", "convergence", "densities", "elbo_graph",
            "elbo_landscape", "error_against_step", "estimates_against_cost", "estimates_over_draws", "filters",
-           "gap_bars", "images", "interpolation", "kl_by_dimension", "kl_over_epochs", "latent_plane", "manifold",
-           "posterior_against_q", "posterior_ellipses", "reconstructions", "save_figure", "singular_values", "spectrum",
-           "training_curve", "traversals", "vae_diagram", "vector_fields"]
+           "gap_bars", "gradient_report", "images", "interpolation", "kl_by_dimension", "kl_over_epochs",
+           "latent_plane", "manifold", "posterior_against_q", "posterior_ellipses", "reconstructions", "save_figure",
+           "singular_values", "spectrum", "step_errors", "taylor_orders", "training_curve", "traversals",
+           "vae_diagram", "vector_fields"]
