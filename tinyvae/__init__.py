@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "PCA": "linear", "ProbabilisticPCA": "linear", "Autoencoder": "autoencoder", "VAE": "vae",
     "SoftmaxClassifier": "classifiers", "LinearSVM": "classifiers",
-    "check_gradient": "checks",
+    "check_gradient": "checks", "check_layers": "checks", "check_objective": "checks",
     "load_digits": "datasets", "load_mnist5k": "datasets", "load_idx": "datasets", "fetch_mnist": "datasets",
     "save": "files", "load": "files",
 }
