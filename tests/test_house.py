@@ -23,8 +23,8 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES +
 # From the ground up; a room imports from the lines above its own.
 FLOORS = [["validation", "kernels"], ["ops", "corruption"], ["distributions"], ["full_gaussian"], ["bounds"], ["params"],
           ["mlp"], ["penalties"], ["optim"], ["train"], ["estimator"], ["likelihood"],
-          ["linear", "autoencoder", "vae", "classifiers"], ["checks", "datasets", "plots"], ["files"], ["reports"],
-          ["cli"], ["__main__"]]
+          ["linear", "autoencoder", "vae", "classifiers"], ["checks", "datasets", "plots"], ["files"],
+          ["reports", "student"], ["cli"], ["__main__"]]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY = dict.fromkeys(["checks", "datasets", "plots", "corruption"], {"validation"})             # they know no model
 

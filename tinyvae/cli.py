@@ -1,18 +1,20 @@
-"""The command line.        tinyvae train | data | --version
+"""The command line.        tinyvae train | check | data | --version
 
 `train` fits one model to images and leaves in a folder what one wants to see of it: the model, a table of held-out
-figures, and pictures. `data` says what data there is, and what it may be used for.
+figures, and pictures. `check` looks for mistakes in a gradient or an objective of your own. `data` says what data there
+is, and what it may be used for.
 """
 import argparse
+import json
 import os
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__
+from . import __version__, student
 from .autoencoder import Autoencoder
 from .datasets import fetch_mnist, load_digits, load_idx, load_mnist5k
 from .datasets.idx import DEBIAN, VARIABLE
@@ -31,18 +33,39 @@ EPILOG = """examples:
   tinyvae train --data mnist5k --latent 10 --out run  ten latent dimensions: sharper images, no plane to look at
   tinyvae train --data digits --model pca --out run   the linear autoencoder, exactly
   tinyvae data --fetch mnist                          download MNIST into the folder mnist
-  tinyvae train --data mnist --epochs 10 --out run    train on a folder of IDX files"""
+  tinyvae train --data mnist --epochs 10 --out run    train on a folder of IDX files
+  tinyvae check vae.py                                are your gradient and your objective right?"""
+
+CHECK = """Run a Python file, and check what it defines.
+
+  f(theta), grad(theta) and theta, a flat array or a dict of arrays: a gradient.
+      If there are, also blocks; terms, a dict of functions whose sum is f; and
+      noise, which all functions then take as their second argument.
+      The name loss may stand for f.
+  encode(x), draw(x, eps), kl(x), log_prob(x, z) and X: an objective.
+      If there are, also log_q(x, z), loss(x, eps), elbo(x, n_samples, seed),
+      iwae(x, n_samples, seed), sample(n, rng), and how loss is made up:
+      reduction, beta, objective, n_samples.
+
+With :function, that function of the file alone. It takes theta, and noise if
+there is any, and returns the pair (value, gradient).
+
+The exit status is 0 if nothing is wrong, 1 for findings, 2 for what cannot be
+checked."""
 
 
 def main(argv=None):
-    """Run one command; returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 if interrupted."""
+    """Run one command; returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 if interrupted.
+
+    Of `check`: 0 if nothing is wrong, 1 for findings, 2 for what cannot be checked.
+    """
     options = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")            # a terminal or pipe without ‖ and ± gets ? for them
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)    # the models' own: one line, without a place in the source
-            warnings.showwarning = lambda message, *place: _say(f"tinyvae: warning: {message}")
+            warnings.showwarning = _show_warning
             return options.run(options)
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         name, *words = str(error).split() or [type(error).__name__]
@@ -155,6 +178,36 @@ def _fit(model, train):
     return False
 
 
+# ---- check -----------------------------------------------------------------------------------------------------------
+
+
+def _check(options):
+    try:
+        check_int("--seed", options.seed, minimum=0)
+        path, function = _file_and_function(options.file)
+        with redirect_stdout(sys.stderr):                   # what the file prints is no part of the report
+            reports = student.check_file(path, function, options.seed)
+    except (ValueError, TypeError, OSError, student.StudentError) as error:
+        _say(f"tinyvae: error: {error}")
+        return 2
+    ok = all(report.ok for report in reports.values())
+    if options.json:
+        print(json.dumps(student.as_data({"ok": ok, **reports}), allow_nan=False))
+    else:
+        print("\n\n".join(map(str, reports.values())))
+    return 0 if ok else 1
+
+
+def _file_and_function(text):
+    """'vae.py:loss' as its file and its function; a colon in the name of a file that is there belongs to the name."""
+    path, _, function = text.rpartition(":")
+    if Path(text).is_file() or not path or not function.isidentifier():
+        path, function = text, None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"FILE must be a Python file, alone or with :function, but there is no file {path!r}")
+    return Path(path), function
+
+
 # ---- data ------------------------------------------------------------------------------------------------------------
 
 
@@ -190,13 +243,19 @@ def _parser():
     parser = argparse.ArgumentParser(prog="tinyvae", description="Autoencoders and VAEs from scratch.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"tinyvae {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="train | data")
+    commands = parser.add_subparsers(required=True, metavar="train | check | data")
     train = commands.add_parser("train", help="fit a model to images; leave the model, a table and figures in a folder",
                                 description="Fit a model to images, and leave the model, a table of held-out figures "
                                             "and pictures in a folder.", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     train.set_defaults(run=_train)
     _add_train_options(train)
+    check = commands.add_parser("check", help="look for mistakes in your own gradient or objective",
+                                description=CHECK, formatter_class=argparse.RawDescriptionHelpFormatter)
+    check.add_argument("file", metavar="FILE[:function]", help="a Python file, which is run")
+    check.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    check.add_argument("--seed", type=int, default=0, help="of the directions and rows that are drawn (default 0)")
+    check.set_defaults(run=_check)
     data = commands.add_parser("data", help="what data there is, and what it may be used for")
     data.add_argument("--fetch", metavar="FOLDER", type=Path, help="download MNIST into this folder")
     data.set_defaults(run=_data)
@@ -240,6 +299,12 @@ def _widths(text):
         return tuple(int(width) for width in text.split(",")) if text else ()
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be widths such as 256,128, got {text!r}") from None
+
+
+def _show_warning(message, category, path, line, *rest):
+    """The models' own warnings say all; those of Python and NumPy, about a student's code too, need their place."""
+    where = "" if category is UserWarning else f"{Path(path).name}, line {line}: "
+    _say(f"tinyvae: warning: {where}{message}")
 
 
 def _say(text):
