@@ -110,6 +110,7 @@ def test_the_value_is_a_mean_over_rows_times_lam(penalty):
 @each_object
 @given(widths=widths_of_encoders, B=st.integers(1, 4), seed=seeds)
 @example(widths=[3, 4, 1], B=1, seed=1677)
+@example(widths=[2, 3, 2, 3, 2, 3], B=2, seed=0)                         # five layers: up to four, i − 2 is i mod 2
 def test_the_gradient_is_the_complex_step(penalty, widths, B, seed):                                  # [SP.1, CT.1]
     s = encoder(penalty, widths, B, seed)
     exact = complex_gradient(lambda theta: value(penalty, s, theta), s.theta)
@@ -210,6 +211,13 @@ def test_strengths_that_are_refused(make, name, bad, error):
         make(bad)
 
 
+def test_an_eps_too_small_for_float32_is_refused():
+    assert np.float32(L1(0.1, 1e-30).eps) > 0 and L1(0.1, 0).eps == 0
+    for eps in (9e-31, 1e-50):
+        with pytest.raises(ValueError, match="^eps must be 0, or at least 1e-30 .*, got"):
+            L1(0.1, eps)
+
+
 @pytest.mark.parametrize("rho", [0, 1, -0.1, 1.1, np.nan])
 def test_shares_that_are_refused(rho):
     with pytest.raises(ValueError, match=r"^rho must be a finite number in \(0, 1\), got"):
@@ -219,8 +227,9 @@ def test_shares_that_are_refused(rho):
 def test_a_penalty_is_its_numbers_and_cannot_change():
     assert PENALTIES == (L1, KLSparsity, Contractive)
     assert L1(0.1) == L1(lam=0.1, eps=0.0) and repr(KLSparsity(0.2, 0.5)) == "KLSparsity(rho=0.2, lam=0.5)"
-    with pytest.raises(AttributeError):
-        L1(0.1).lam = 2
+    for penalty in OBJECTS:
+        with pytest.raises(AttributeError):
+            penalty.lam = 2
 
 
 # ---- mistakes that others have published -----------------------------------------------------------------------------

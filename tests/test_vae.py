@@ -69,6 +69,14 @@ def test_loss_and_grad_is_the_mean_loss_and_its_gradient():
     assert np.array_equal(grad, gradient(model, (x, eps), model.theta_))
 
 
+def test_the_derivative_by_the_data_is_not_computed():
+    """It would cost as much as the first layer itself; the decoder's, by z, is what the encoder is trained by."""
+    model, (x, eps) = random_vae(np.random.default_rng(6), n_samples=3)
+    P, grad = model.params(), np.empty_like(model.theta_)
+    derivatives = model.backward(P, model.forward(P, x, eps), model.params(grad))
+    assert derivatives.encoder[0] is None and derivatives.decoder[0].shape == (3 * len(x), model.n_components)
+
+
 @each_likelihood
 def test_float32_backward_is_the_float64_one_rounded(options):
     model, args = random_vae(np.random.default_rng(5), hidden=(5, 4), n_components=3, activation="tanh", **options)

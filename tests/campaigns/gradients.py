@@ -126,7 +126,7 @@ def ridders_report(problem, rng):
     """`check_gradient` of every block along a random direction."""
     model, args = problem
     return check_gradient(lambda theta: loss(model, args, theta), lambda theta: gradient(model, args, theta),
-                          model.theta_, blocks(model), rng)
+                          model.theta_, blocks(model), rng=rng)
 
 
 def against_complex_step(problem):

@@ -19,7 +19,7 @@ from .report import Check, GradientReport
 from .slopes import BARS, EPS, complex_step, measured_slope, one_sided
 
 BLURRED, ULPS = 1e-4, 500              # bar / slope too large to decide; tolerated roundings of the complex step
-N_MOVES = 3                            # other points that are tried where f has a kink
+NEARBY = (1e-2, 1e-3, 1e-4)            # relative distances of other points, tried where f has a kink
 SMALL_STEPS = (1e-2, 1e-3, 1e-4)       # at which a wrong slope shows in Taylor's remainder
 
 
@@ -78,9 +78,9 @@ def check_gradient(f, grad, theta, blocks=None, terms=None, rng=None, noise=None
     checks, cases = zip(*[_check_block(case, name, rng) for name in blocks])
     if wrong := {check.block: where for check, where in zip(checks, cases) if check.verdict == "wrong"}:
         nearby = next((moved for moved in wrong.values() if moved is not case), case)          # no kink disturbs there
-        results = diagnose(nearby, list(wrong), rng)
-        checks = [check._replace(**dict(zip(("diagnosis", "location"), results.get(check.block, (None, None)))))
-                  for check in checks]
+        explained = diagnose(nearby, list(wrong), rng)
+        checks = [check._replace(diagnosis=explained[check.block][0], location=explained[check.block][1])
+                  if check.block in explained else check for check in checks]
     return GradientReport(tuple(checks), tuple(findings + [check for check in checks if check.message]), f.n_calls)
 
 
@@ -103,27 +103,36 @@ class _Counted:
 # ---- one block -------------------------------------------------------------------------------------------------------
 
 def _check_block(case, name, rng):
-    """One block, compared at θ, or at a point nearby where f is not smooth: its Check, and the case at that point."""
-    where = case.blocks[name]
+    """One block, compared at θ, or at a point nearby where f has a kink: its Check, and the case at that point."""
+    where, began = case.blocks[name], case.f.n_calls
     v = np.zeros_like(case.theta)
     v[where] = rng.standard_normal(where.shape)
     v /= np.linalg.norm(v)
-    check = _compare(case, name, v)
-    if check.verdict != "undecided":
-        return check, case
-    kink, scale, n_calls = _kink(case, v), np.abs(case.theta), check.n_evaluations
+    for here in _points(case, rng):
+        check = _compare(here, name, v)
+        kink = _kink(here, v) if check.verdict in ("wrong", "undecided") else ()
+        if here is case:
+            at_theta = check, kink
+        if check.verdict != "undecided" and not kink:
+            return check._replace(n_evaluations=case.f.n_calls - began, kink=at_theta[1]), here
+    check, kink = at_theta
+    return check._replace(n_evaluations=case.f.n_calls - began, kink=kink, verdict="undecided", message=(
+        f"not decided: kink or noise. However small the step, the numeric slope {check.numeric:.6g} is uncertain by "
+        f"{check.bar:.2g}, so f is not smooth here. Move theta a little, or freeze the noise.")), case
+
+
+def _points(case, rng):
+    """The case at θ, then at points nearby at which f and grad are defined, each ten times nearer."""
+    yield case
+    scale = np.abs(case.theta)
     scale[scale == 0] = scale.mean() or 1.0
-    for move in range(N_MOVES):
+    for distance in NEARBY:
         try:
-            moved = case.moved(case.theta + 10.0 ** (-2 - move) * scale * rng.standard_normal(scale.shape))
-        except Exception:                                                     # grad is not defined there
+            moved = case.moved(case.theta + distance * scale * rng.standard_normal(scale.shape))
+        except Exception:                                    # grad need not be defined away from θ
             continue
-        if np.isfinite(moved.gradient[where]).all() and np.isfinite(moved.value(moved.theta)):
-            nearby = _compare(moved, name, v)
-            n_calls += nearby.n_evaluations + 1
-            if nearby.verdict != "undecided":
-                return nearby._replace(n_evaluations=n_calls, kink=kink), moved
-    return check._replace(n_evaluations=n_calls, kink=kink), case
+        if np.isfinite(moved.gradient).all() and np.isfinite(moved.value(moved.theta)):
+            yield moved
 
 
 def _compare(case, name, v):
@@ -148,9 +157,7 @@ def _compare(case, name, v):
     verdict, message = "ok", ""
     typical = norm / where.size**0.5                          # of a slope along v, which may be near 0 by chance
     if not slope.is_rounded and not slope.bar <= BLURRED * max(abs(analytic), abs(slope.value), typical):
-        verdict, message = "undecided", (
-            f"not decided: kink or noise. However small the step, the numeric slope {slope.value:.6g} is uncertain "
-            f"by {slope.bar:.2g}, so f is not smooth here. Move theta a little, or freeze the noise.")
+        verdict = "undecided"
     elif error > BARS * slope.bar:
         verdict = "wrong"
         message = f"analytic slope {analytic:.6g}, numeric {slope.value:.6g}: {error:.2g} apart, bar {slope.bar:.2g}."

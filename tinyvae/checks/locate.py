@@ -101,7 +101,7 @@ def locate(f, theta, gradient, where, shape, name="theta", rng=None, budget=BUDG
 
     A set is wrong where |⟨grad, v⟩ − slope| > 10 bars, as in `check_gradient`; an error below that is not located. A
     range of lines is wrong as a whole if all are, or are silent, of more than 12 the first, the last and 4 random ones;
-    so are more than 12 entries if 6 random ones are. Raises ValueError for sizes that do not fit, or an infinite gradient.
+    so are more than 12 entries if 6 random ones are. Raises ValueError for sizes that do not fit, or a nan in gradient.
     """
     where, shape, budget = np.asarray(where).ravel(), tuple(shape), check_int("budget", budget, minimum=8 * AT_ONCE)
     if np.ndim(theta) != 1 or np.shape(theta) != np.shape(gradient):

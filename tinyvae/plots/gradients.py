@@ -122,7 +122,8 @@ def _entries(ax, block):
         ax.axvline(0, color="0.45", linewidth=1, zorder=1)
     rest = f", the worst {len(worst)} of {len(entries)}" if len(entries) > len(worst) else ""
     ax.set(xlabel="slope of f at the entry", ylabel="entry")
-    ax.set_title(f"where {block.block!s:.24} is wrong: {block.location.kind}{rest}", pad=26)
+    kind = {"block": "all of it"}.get(block.location.kind, block.location.kind)
+    ax.set_title(f"where {block.block!s:.24} is wrong: {kind}{rest}", pad=26)
     ax.ticklabel_format(axis="x", useOffset=False)
     ax.legend(handles=handles, **ABOVE)
 
