@@ -150,7 +150,8 @@ def test_the_loss_compares_with_the_clean_x_and_penalties_see_the_corrupted_one(
         if name == "none":
             continue
         X, rng = data(), np.random.default_rng(1)
-        model = Autoencoder(3, penalties=[L1(0.5), Contractive(0.2)], corruption=corruption, n_epochs=0).fit(X)
+        model = Autoencoder(3, penalties=[L1(0.5), Contractive(0.2)], corruption=corruption, n_epochs=0,
+                            random_state=0).fit(X)
         noise = corruption.draw(X, rng)
         x_tilde = corruption.apply(X, noise)
         W, b, V, c = model.parameters_.values()

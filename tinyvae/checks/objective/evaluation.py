@@ -38,8 +38,8 @@ def _rises(case, found, S):
     mean, bar = np.mean(rise, axis=0), 5 * np.std(rise, axis=0) / np.sqrt(SEEDS) + TOL
     row = int(np.argmin(mean + bar))
     if not mean[row] + bar[row] >= 0:
-        return Check("iwae", "wrong", f"iwae of X[{case.rows[row]}] changes by {mean[row]:.6g} from 1 draw to {S} (mean "
-                     f"of {SEEDS} seeds): more draws must raise it.", "falls", float(mean[row]), 0.0)
+        return Check("iwae", "wrong", f"iwae of X[{case.rows[row]}] changes by {mean[row]:.6g} from 1 draw to {S} "
+                     f"(mean of {SEEDS} seeds): more draws must raise it.", "falls", float(mean[row]), 0.0)
     return found._replace(message=f"{found.message}, and rises from 1 draw to {S}")
 
 
