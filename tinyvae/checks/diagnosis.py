@@ -54,8 +54,8 @@ def _part(place, where):
 def _in_its_layer(case, name, wrong, found, place):
     """What it tells that only the weight, or only the bias, of a layer is wrong."""
     other = partner(case, name)
-    is_one = place is not None and place.kind == "one entry"
-    if other is None or other in wrong or is_one or found and found.key not in COUNTS:
+    scattered = place is not None and (place.kind == "one entry" or not place.complete)
+    if other is None or other in wrong or scattered or found and found.key not in COUNTS:
         return found
     if case.blocks[name].ndim == 1:
         words = f"{found.sentence} The" if found else "is wrong, though the"

@@ -55,7 +55,7 @@ class Witness:
     def __init__(self, case, where, rng, n_directions=N_DIRECTIONS):
         self.case, self.where = case, where
         self.gradient = case.gradient[where]
-        self.directions = rng.standard_normal((n_directions, where.size))
+        self.directions = rng.standard_normal((min(n_directions, where.size), where.size))
         self.directions /= np.linalg.norm(self.directions, axis=1, keepdims=True)
         measured = [self._slope(case.f, where, v) for v in self.directions]
         self.slopes, self.bars = np.array([slope.value for slope in measured]), np.array([s.bar for s in measured])

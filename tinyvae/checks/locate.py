@@ -22,6 +22,7 @@ AT_ONCE = 18                # that Ridders may take, beside f(theta), which is k
 N_SAMPLES = 6               # lines or entries that stand for a whole range of them
 N_LISTED = 64               # so many entries are told one by one, more as rows × columns
 BESIDE = 1e-3               # of the whole's residual: a half with less is taken to be right, for this round
+CLEAR = 0.05                # of it: so blurred may a half's residual be, if the other half is to go unmeasured
 COARSE = BESIDE / 1000      # of it: a half's slope need not be sharper
 
 
@@ -100,7 +101,7 @@ def locate(f, theta, gradient, where, shape, name="theta", rng=None, budget=BUDG
     budget   : the most evaluations of f
 
     A set is wrong where |⟨grad, v⟩ − slope| > 10 bars, as in `check_gradient`; an error below that is not located. A
-    range of lines is wrong as a whole if all are, or are silent, of more than 12 the first, the last and 4 random ones;
+    range of lines is wrong as a whole if all are, or are silent, of more than 12 in a block six that stand for all;
     so are more than 12 entries if 6 random ones are. Raises ValueError for sizes that do not fit, or a nan in gradient.
     """
     where, shape, budget = np.asarray(where).ravel(), tuple(shape), check_int("budget", budget, minimum=8 * AT_ONCE)
@@ -260,7 +261,7 @@ class _Search:
         """(lines, residual, blur) of two halves. One is measured, and the other too where the difference is blurred."""
         one = probe(halves[0], residual)
         parts = [(one.residual, one.blur), (residual - one.residual, blur + one.blur)]
-        if BARS * parts[1][1] > BESIDE * abs(residual):
+        if BARS * parts[1][1] > CLEAR * abs(residual):
             two = probe(halves[1], residual)
             if "wrong" not in (one.verdict, two.verdict):                     # then as sharply as f allows
                 one, two = (probe(half, 0.0) for half in halves)
@@ -272,7 +273,7 @@ class _Search:
         cells = np.ix_(lines, columns) if axis == 0 else np.ix_(rows, lines)
         live = self.live[cells].any(axis=1 - axis)
         lines = lines[live] if np.count_nonzero(live) > 1 else lines
-        n_samples = len(lines) if len(lines) <= 2 * N_SAMPLES else N_SAMPLES
+        n_samples = len(lines) if self.where.shape[axis] <= 2 * N_SAMPLES else min(len(lines), N_SAMPLES)
         middle = self.rng.choice(lines[1:-1], n_samples - 2, replace=False)
         return all(self.across(axis, np.array([line]), rows, columns).verdict != "right"
                    for line in (lines[0], lines[-1], *middle))
