@@ -75,8 +75,10 @@ def decay(witness):
 
 
 def _share(a, b):
-    """The c for which c a is nearest to b."""
-    return float(a @ b / (a @ a)) if np.any(a) else math.nan
+    """The c for which c a is nearest to b, or nan."""
+    size = np.max(np.abs(a))
+    c = float((a / size) @ (b / size) / ((a / size) @ (a / size))) if size > 0 else math.nan
+    return c if math.isfinite(c) else math.nan
 
 
 def _round(times):
