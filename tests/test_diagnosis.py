@@ -85,6 +85,23 @@ def test_blocks_of_equal_size_exchanged():
     assert report.diagnosis.key == "permuted" and "stands in the block" in str(report)
 
 
+def test_a_permutation_is_told_as_it_is_undone():
+    for seed in range(5):
+        p = rng([29, seed]).permutation(6)
+        report = Network(rng([30, seed]), H=6, spoil=lambda G: G.update(b1=G["b1"][p])).check()
+        assert f"it should be {np.argsort(p).tolist()}" in " ".join(str(report).split()), report
+
+
+def test_blocks_exchanged_in_one_term():
+    def one(P): return square(P["a"]) + cube(P["b"])
+    def two(P): return np.sum(np.sin(P["a"])) + 2 * square(P["b"])
+    report = check_gradient(lambda P: one(P) + two(P), lambda P: {"a": 3 * P["b"] ** 2 + np.cos(P["a"]),
+                                                                  "b": 3 * P["b"] ** 2 + 4 * P["b"]},
+                            {"a": rng(31).normal(size=5), "b": rng(32).normal(size=5)}, terms={"one": one, "two": two})
+    assert report.diagnosis.key == "permuted" and report.first.block == "a"
+    assert "of the term 'one', the gradient that belongs to 'b'" in " ".join(str(report).split())
+
+
 def test_a_weight_that_takes_another_array_than_its_layers_input():
     network = Network(rng(23))
     network.grad = lambda P, grad=network.grad: grad(P) | {"W2": network.phi(network.forward(P)[0])[::-1].T
@@ -113,7 +130,7 @@ def test_functions_that_are_not_defined_far_from_theta():
     network = Network(rng(26))
     f = network.f
     def near(P):
-        assert 0.01 < np.abs(P["W1"]).max() < 3, "too far away"
+        assert np.abs(P["W1"] - network.theta["W1"]).max() < 0.1, "too far away"
         return f(P)
     network.f = near
     assert network.check().ok
@@ -166,6 +183,16 @@ def test_two_terms_of_three_together():
                             lambda t: 2 * t + 7 * (3 * t**2 + np.cos(t)), rng(3).normal(size=6), terms=terms)
     assert report.diagnosis == ("sum for mean", report.diagnosis.sentence, 7.0)
     assert "terms 'cube' and 'sine'" in " ".join(str(report).split())
+
+
+def test_a_block_of_one_term_alone_that_is_zero_lacks_the_term_if_all_else_is_not_zero():
+    def f(P): return square(P["a"]) + cube(P["b"])
+    terms = {"square": lambda P: square(P["a"]), "cube": lambda P: cube(P["b"])}
+    theta = {"a": rng(8).normal(size=3), "b": rng(9).normal(size=4)}
+    report = check_gradient(f, lambda P: {"a": 0 * P["a"], "b": 3 * P["b"] ** 2}, theta, terms=terms)
+    assert report.diagnosis.key == "term forgotten"
+    report = check_gradient(f, lambda P: {name: 0 * part for name, part in P.items()}, theta, terms=terms)
+    assert [check.diagnosis.key for check in report.blocks] == ["zero", "zero"]
 
 
 def test_terms_that_do_not_sum_to_f_or_are_no_functions_are_refused():
@@ -221,3 +248,5 @@ def test_report_is_data():
     assert np.all(np.diff(steps) > 0) and np.polyfit(np.log(steps), np.log(second), 1)[0] > 1.8   # W1 is right: t²
     steps, first, second = np.array(found.taylor).T
     assert np.polyfit(np.log(steps[:4]), np.log(second[:4]), 1)[0] < 1.2                           # W2 is not: t
+    steps, _, second = np.array(diagnosed(times("W1", 1.001)).first.taylor).T
+    assert np.polyfit(np.log(steps[:3]), np.log(second[:3]), 1)[0] < 1.2                           # nor is W1 now

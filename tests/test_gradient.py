@@ -252,6 +252,17 @@ def test_a_kink_of_one_entry_among_others():
     assert check_gradient(hinge, hinge_slope, rng(1).normal(size=20)).blocks[0].kink == ()
 
 
+@pytest.mark.parametrize("seed", [19, 69, 88, 160])
+def test_a_weak_kink_whose_bar_is_small_by_luck_raises_no_alarm(seed):
+    """A blank row and zero biases: every unit is at its kink, but the row has next to no weight in the loss."""
+    generator = rng([seed, 77])
+    network = Network(generator, "relu", generator.choice(["squared", "softmax"]), *generator.integers(2, (9, 5, 9, 4)))
+    network.x[0], network.theta["b1"][:] = 0, 0
+    network.y[0] = network.forward(network.theta)[1][0] + 1e-3 * generator.normal(size=network.y.shape[1])
+    report = network.check(rng=seed)
+    assert report.ok and report.blocks[1].kink, report
+
+
 def test_noise_is_not_decided():
     f = lambda t: t @ t + 1e-3 * rng(int(1e9 * t[0]) % 10**6).normal()
     report = check_gradient(f, lambda t: 2 * t, [1.0, 2.0])

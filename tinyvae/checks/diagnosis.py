@@ -44,11 +44,7 @@ def _part(place, where):
     if place is None or place.kind not in ("rows", "columns", "entries", "one entry"):
         return None
     indices = tuple(np.array(place.indices).T)
-    if place.kind == "columns":
-        return where[..., indices[0]]
-    if place.kind == "entries" and where.ndim == 2 and np.array_equal(*indices):                 # a diagonal is a whole
-        return np.diagonal(where)
-    return where[indices]
+    return where[..., indices[0]] if place.kind == "columns" else where[indices]
 
 
 def _in_its_layer(case, name, wrong, found, place):

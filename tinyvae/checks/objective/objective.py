@@ -32,7 +32,7 @@ def check_objective(functions, X, rng=None):
         bound     E_q log p(x|z) − KL ≤ log p(x) = log ∫ p(x|z) N(z; 0, I) dz, by quadrature             [EL.1]
         loss      is the mean (or sum) over rows of minus that bound, and twice the rows double a sum alone
         elbo      has the law over seeds of 1/S Σ log p(x|z) − KL with honest draws                      [EL.2]
-        iwae      … of log 1/S Σ p(x|z) p(z) / q(z|x), with honest draws                                 [CV.1]
+        iwae      … of log 1/S Σ p(x|z) p(z) / q(z|x), with honest draws, and rises with S               [CV.1]
         sample    has the law of z ~ N(0, I), x ~ p(x|z)                                                 [LV.1]
 
     functions : a VAE, fitted (n_epochs=0 is enough); an Autoencoder, whose rows and loss alone are checked; or a dict
