@@ -132,10 +132,36 @@ def test_functions_that_are_not_defined_far_from_theta():
     def near(P):
         assert np.abs(P["W1"] - network.theta["W1"]).max() < 0.1, "too far away"
         return f(P)
-    network.f = near
+    network.f, grad = near, network.grad
+    network.grad = lambda P: (near(P), grad(P))[1]
     assert network.check().ok
     network.spoil = lambda G: [G[name].__iadd__(1.0) for name in ("W1", "b1")]
     assert network.check().diagnosis.key == "other"
+
+
+def test_a_lost_slope_below_units_whose_biases_are_zero():
+    x, y = rng(33).normal(size=(32, 4)), rng(34).normal(size=(32, 3))
+    theta = {"W1": rng(35).normal(size=(4, 6)), "b1": np.zeros(6), "W2": rng(36).normal(size=(6, 6)), "b2": np.zeros(6),
+             "W3": rng(37).normal(size=(6, 3))}
+    def layers(P):
+        h1 = np.maximum(x @ P["W1"] + P["b1"], 0)
+        h2 = np.maximum(h1 @ P["W2"] + P["b2"], 0)
+        return h1, h2, h2 @ P["W3"] - y
+    def grad(P):
+        h1, h2, d = layers(P)
+        d2 = d @ P["W3"].T * (h2 > 0)
+        d1 = d2 @ P["W2"].T                                                  # × (h1 > 0) is lost
+        return {"W1": x.T @ d1, "b1": d1.sum(0), "W2": h1.T @ d2, "b2": d2.sum(0), "W3": h2.T @ d}
+    report = check_gradient(lambda P: np.sum(layers(P)[-1] ** 2) / 2, grad, theta)
+    assert report.diagnosis.key == "missing slope" and report.first.block == "b1" and "ReLU" in str(report)
+
+
+def test_a_small_error_is_not_explained_by_what_is_nearly_right():
+    def spoil(G): [G[name].__imul__(1 + 3e-8 * rng(38).normal(size=G[name].shape)) for name in ("W1", "b1")]
+    for terms in (None, lambda f: {"most": lambda P: (1 - 1e-8) * f(P), "rest": lambda P: 1e-8 * f(P)}):
+        network = Network(rng(39), spoil=spoil)
+        report = network.check(terms=terms and terms(network.f))
+        assert report.diagnosis.key == "other" and "no known mistake" in " ".join(str(report).split()), report
 
 
 def test_one_number_is_not_overinterpreted():

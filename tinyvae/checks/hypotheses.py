@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .evidence import Diagnosis
+from .evidence import SHARE, Diagnosis
 
 COUNTS = 129                      # factors up to here, and one over them, are taken for counts
 RANKS = 5                         # of simple factors
@@ -152,7 +152,7 @@ def reordered(witness):
             return Diagnosis("permuted", f"has the right numbers in the wrong order: {words}.")
     if 1 < g.size <= SMALL and np.ptp(g) > 0:
         d, order = witness.derivative, np.argsort(g, axis=None)
-        if np.allclose(g.ravel()[order], np.sort(d), rtol=1e-7, atol=1e-7 * np.abs(d).max()):
+        if np.allclose(g.ravel()[order], np.sort(d), rtol=0, atol=SHARE * np.abs(g.ravel() - d).max()):
             order = order[np.argsort(np.argsort(d))]
             return Diagnosis("permuted", f"has the right numbers in the wrong order: it should be {order.tolist()}.")
     return None
