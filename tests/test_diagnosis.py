@@ -15,12 +15,18 @@ from tinyvae.checks.mistakes import DIAGNOSES, MISTAKES
 # ---- the planted mistakes: a sample of the campaign ------------------------------------------------------------------
 
 
+NOT_NAMED = {"relu_masks_error", "softmax_sum_over_rows", "label_off_by_one", "iwae_rows_first",      # wrong for each row
+             "hinge_label_once", "likelihood_log_determinant_by_factor",                 # not in problems of every size
+             "softplus_mirrored",                                                        # its m(a) is that of a lost exp
+             "posterior_upper_for_lower", "likelihood_solved_twice_with_l", "likelihood_outer_exchanged"}     # inside of Σ
+
+
 def test_planted_mistakes_are_seen_placed_and_named():
     verdicts = [judge(mistake, seed) for mistake in MISTAKES.values() for seed in (0, 1)]
     seen, blocks, sentences, accepted = shares(verdicts)
     assert seen == accepted == 1
     assert blocks >= BLOCKS
-    assert sentences >= SENTENCES, [v for v in verdicts if v.found != v.planted]
+    assert sentences >= SENTENCES and {v.name for v in verdicts if v.found != v.planted} <= NOT_NAMED
     assert {v.found for v in verdicts} == set(DIAGNOSES)
 
 
@@ -124,6 +130,7 @@ def test_an_unknown_mistake_is_not_given_a_name():
     network.spoil = lambda G: [G[name].__iadd__(rng(7).normal(size=G[name].shape)) for name in ("W1", "b1")]
     report = network.check()
     assert report.diagnosis.key == "other" and "is no known mistake" in " ".join(str(report).split())
+    assert report.first.block == "b1" and "may follow from what is wrong at 'b1'" in " ".join(str(report).split())
 
 
 def test_functions_that_are_not_defined_far_from_theta():
@@ -137,6 +144,12 @@ def test_functions_that_are_not_defined_far_from_theta():
     assert network.check().ok
     network.spoil = lambda G: [G[name].__iadd__(1.0) for name in ("W1", "b1")]
     assert network.check().diagnosis.key == "other"
+
+
+def test_at_a_kink_the_diagnosis_is_made_nearby():
+    report = check_gradient(lambda t: np.maximum(t, 0) @ np.arange(1, 9) + np.sum(np.sin(t)),
+                            lambda t: 2 * ((t > 0) * np.arange(1, 9) + np.cos(t)), np.zeros(8))
+    assert report.diagnosis.key == "factor" and report.diagnosis.factor == 2 and report.blocks[0].kink
 
 
 def test_a_lost_slope_below_units_whose_biases_are_zero():
