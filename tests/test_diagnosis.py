@@ -125,6 +125,21 @@ def test_a_part_is_located_and_explained(where, words):
     assert report.first.location.indices and report.diagnosis.factor == -1 and "−1 times" in str(report)
 
 
+def test_one_line_of_seven_that_is_right_is_not_called_wrong():
+    right = np.arange(7) == 3
+    def spoil(G): G["W1"][:, ~right] *= 1 + np.arange(1, 7)
+    for seed in range(12):
+        location = Network(rng([40, seed]), H=7, spoil=spoil).check(rng=seed).first.location
+        assert (location.kind, location.indices) == ("columns", ((0,), (1,), (2,), (4,), (5,), (6,))), location
+
+
+def test_the_block_nearest_to_the_output_is_told_first():
+    def spoil(G): G.update(W1=-G["W1"], W2=2 * G["W2"])
+    report = diagnosed(spoil)
+    assert report.first.block == "W2" and [found.block for found in report.findings] == ["W1", "W2"]
+    assert str(report).index("Look here first: 'W2'") < str(report).index("- 'W1'")
+
+
 def test_an_unknown_mistake_is_not_given_a_name():
     network = Network(rng(24))
     network.spoil = lambda G: [G[name].__iadd__(rng(7).normal(size=G[name].shape)) for name in ("W1", "b1")]
