@@ -158,7 +158,8 @@ def test_functions_that_are_not_defined_far_from_theta():
     network.grad = lambda P: (near(P), grad(P))[1]
     assert network.check().ok
     network.spoil = lambda G: [G[name].__iadd__(1.0) for name in ("W1", "b1")]
-    assert network.check().diagnosis.key == "other"
+    for terms in (None, {"a": lambda P: 0.3 * near(P), "b": lambda P: 0.7 * near(P)}):
+        assert network.check(terms=terms).diagnosis.key == "other"
 
 
 def test_at_a_kink_the_diagnosis_is_made_nearby():

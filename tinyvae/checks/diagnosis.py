@@ -13,7 +13,7 @@ from .locate import BUDGET, locate
 
 TOTAL = 2 * BUDGET                # evaluations for all searches together
 LEAST = 160                       # evaluations without which no search for the wrong entries is begun
-COUNTS = {"sum for mean", "mean for sum"}
+MEANS = {"sum for mean", "mean for sum"}
 
 
 def diagnose(case, wrong, rng):
@@ -51,7 +51,7 @@ def _in_its_layer(case, name, wrong, found, place):
     """What it tells that only the weight, or only the bias, of a layer is wrong."""
     other = partner(case, name)
     scattered = place is not None and (place.kind == "one entry" or not place.complete)
-    if other is None or other in wrong or scattered or found and found.key not in COUNTS:
+    if other is None or other in wrong or scattered or found and found.key not in MEANS:
         return found
     if case.blocks[name].ndim == 1:
         words = f"{found.sentence} The" if found else "is wrong, though the"

@@ -64,7 +64,7 @@ def check_gradient(f, grad, theta, blocks=None, terms=None, rng=None, noise=None
                          f"{theta.shape} with {np.count_nonzero(~np.isfinite(theta))} nan or infinite")
     blocks = _indices({"theta": slice(None)} if blocks is None else blocks, theta.size)
     noise = () if noise is None else (_double("noise", noise),)
-    f = _Counted(f)
+    f, terms = _Counted(f, 2), {name: _Counted(term, 1) for name, term in _terms(terms).items()}
 
     findings = []
     f0, f1 = _call_twice("f", f, theta, noise, (), findings)
@@ -73,7 +73,7 @@ def check_gradient(f, grad, theta, blocks=None, terms=None, rng=None, noise=None
         findings.append(Check(None, 0, "unfit", f"f is {f0} at theta: there is nothing to compare."))
     if not np.isfinite(f0) or not _equal(f0, f1):
         return GradientReport((), tuple(findings), f.n_calls)
-    case = Case(f, grad, theta, gradient, again, blocks, _terms(terms), noise)
+    case = Case(f, grad, theta, gradient, again, blocks, terms, noise)
     _check_sum(case, f0)
     checks, cases = zip(*[_check_block(case, name, rng) for name in blocks])
     if wrong := {check.block: where for check, where in zip(checks, cases) if check.verdict == "wrong"}:
@@ -86,17 +86,17 @@ def check_gradient(f, grad, theta, blocks=None, terms=None, rng=None, noise=None
 
 
 class _Counted:
-    """f, counting its calls. After the two at θ it may raise: elsewhere it need not be defined, and is nan."""
+    """f, counting its calls. After those at θ it may raise: elsewhere it need not be defined, and is nan."""
 
-    def __init__(self, f):
-        self.f, self.n_calls = f, 0
+    def __init__(self, f, n_at_theta):
+        self.f, self.n_calls, self.n_at_theta = f, 0, n_at_theta
 
     def __call__(self, *arguments):
         self.n_calls += 1
         try:
             return self.f(*arguments)
         except Exception:
-            if self.n_calls <= 2:
+            if self.n_calls <= self.n_at_theta:
                 raise
             return np.nan
 

@@ -9,7 +9,6 @@ from .evidence import Diagnosis
 from .locate import Location
 from .slopes import BARS
 
-
 LEGEND = f"bar: how far the numeric slope may be off; an error above {BARS} bars is wrong."
 
 
@@ -98,12 +97,13 @@ def _wrap(note):
 
 
 def _notes(blocks):
-    """What is worth knowing of blocks that are ok."""
+    """What is worth knowing beside the table."""
     ok = [b for b in blocks if b.verdict == "ok"]
     notes = [f"Block {b.block!r} is proved only to ±{BARS * b.bar:.1e}: rounding of f hides smaller errors."
              for b in ok if BARS * b.bar > 0.01 * abs(b.numeric) > 0]
     notes += [f"Block {b.block!r}: f has a kink at theta, with slope {b.kink[0]:.4g} on its left and {b.kink[1]:.4g} "
-              "on its right along the direction; it was held at a point nearby instead." for b in blocks if b.kink]
+              "on its right along the direction; it was held at a point nearby instead."
+              for b in blocks if b.kink and b.verdict != "undecided"]
     exact = [b.complex_error for b in ok if np.isfinite(b.complex_error)]
     if exact:
         notes.append(f"Complex step proved safe in {len(exact)} ok block(s): it differs from the gradient by at most "

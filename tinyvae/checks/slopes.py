@@ -90,7 +90,7 @@ def one_sided(f, side):
 
         D(s) = (f(s) − f(0)) / s = f'(0±) + a s + b s² + …,   s = side × h / r^i, extrapolated as in `ridders`
 
-    For a kink at 0: the two slopes between which every subgradient lies.
+    Where f has a kink at 0 the two differ. At most 36 evaluations beside f(0).
     """
     best = Slope()
     with np.errstate(all="ignore"):
