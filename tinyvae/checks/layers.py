@@ -26,11 +26,10 @@ class LayerReport:
         if self.ok:
             return f"All {len(self.reports)} layers ok: each backward is the derivative of its forward."
         wrong = [str(i) for i, report in enumerate(self.reports) if not report.ok]
-        lines = [f"Layer {self.layer} of 0–{len(self.reports) - 1} is the first, from the output down, whose backward "
-                 "is not the derivative of its forward" + (f" (wrong: {', '.join(wrong)})." if wrong[1:] else ".")]
-        lines += [f"- {'' if found.block is None else f'{found.block}: '}{found.message}"
-                  for found in self.reports[self.layer].findings]
-        return "\n".join(textwrap.fill(line, 80, subsequent_indent="  ") for line in lines)
+        others = f" (wrong: {', '.join(wrong)})" if wrong[1:] else ""
+        head = (f"Layer {self.layer} of 0–{len(self.reports) - 1} is the first, from the output down, whose backward "
+                f"is not the derivative of its forward{others}:")
+        return f"{textwrap.fill(head, 80, subsequent_indent='  ')}\n{self.reports[self.layer]}"
 
 
 def check_layers(layers, params, x, rng=None):
