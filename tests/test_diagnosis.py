@@ -168,6 +168,16 @@ def test_at_a_kink_the_diagnosis_is_made_nearby():
     assert report.diagnosis.key == "factor" and report.diagnosis.factor == 2 and report.blocks[0].kink
 
 
+def test_a_transpose_above_a_layer_without_a_bias():
+    x, theta = rng(41).normal(size=(9, 4)), {"W": rng(42).normal(size=(4, 4)), "V": rng(43).normal(size=(4, 4))}
+    def f(P): return np.sum((np.tanh(x @ P["W"]) @ P["V"] - x) ** 2) / 2
+    def grad(P):
+        h = np.tanh(x @ P["W"])
+        d = h @ P["V"] - x
+        return {"W": x.T @ (d @ P["V"] * (1 - h**2)), "V": h.T @ d}          # V, where Vᵀ belongs
+    assert check_gradient(f, grad, theta).diagnosis.key == "transpose"
+
+
 def test_a_lost_slope_below_units_whose_biases_are_zero():
     x, y = rng(33).normal(size=(32, 4)), rng(34).normal(size=(32, 3))
     theta = {"W1": rng(35).normal(size=(4, 6)), "b1": np.zeros(6), "W2": rng(36).normal(size=(6, 6)), "b2": np.zeros(6),

@@ -50,6 +50,11 @@ def test_the_culprit_is_the_first_layer_from_the_output_down(layers, layer, bloc
     assert ("wrong: 0, 1" in text) == (wrong == [0, 1]) and layer == wrong[-1]
 
 
+def test_a_lost_slope_is_named():
+    report = check_layers(*stack(dense(), tanh(lambda y: 1), dense()))
+    assert report.reports[1].diagnosis.key == "missing slope" and "of tanh" in str(report)
+
+
 def test_a_backward_that_edits_its_cotangent_is_not_fed_its_own_damage():
     def backward(dy, x, p):
         dy *= 1 - np.tanh(x) ** 2

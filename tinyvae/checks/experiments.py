@@ -46,8 +46,10 @@ def experiment(case, suspects, rng):
     for name, where in (vectors or larger)[:MOST]:
         try:
             found = same_noise(case, name, where, suspects, rng)
+            if found is None and (where.ndim == 1 or partner(case, name) is None):     # a bias, or a layer's input
+                found = activation_slope(case, name, where, rng)
             if found is None and where.ndim == 1:
-                found = activation_slope(case, name, where, rng) or softmax_slope(case, name, where, rng)
+                found = softmax_slope(case, name, where, rng)
             found = found or transposed_above(case, name, where, rng)
         except Exception:                            # f and grad need not be defined so far from θ
             continue
